@@ -1,0 +1,46 @@
+"""Which device computes, and in which number format."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from synreid.stage.errors import UserError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`; `auto` is a GPU if there is one. Raises UserError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"device {name} cannot be used here ({str(error).splitlines()[0]}); try --device cpu."
+        ) from error
+    return device
+
+
+def use_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether convolutions run in bfloat16: as `precision` says (`bf16`, `fp32`), or as the hardware can (`auto`)."""
+    if precision != "auto":
+        return precision == "bf16"
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Return the context in which networks compute."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(device, precision))
+
+
+@cache
+def _cpu_has_bfloat16() -> bool:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return False
+    flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "")
+    return "avx512_bf16" in flags or "amx_bf16" in flags

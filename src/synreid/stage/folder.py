@@ -1,0 +1,142 @@
+"""The stage folder: what was asked, what came of it, and who is at work on it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from filelock import FileLock, Timeout
+
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json, write_json, write_text
+from synreid.stage.fingerprint import fingerprint, plain
+from synreid.stage.machine import machine
+
+RUN = "run.json"
+CONFIG = "config.yaml"
+LOCK = ".lock"
+
+
+class StageFolder:
+    """Holds one stage's folder while it runs, as a context manager.
+
+    `config` is what was asked, in the command line's own words: written to `config.yaml`, it runs the stage again.
+    `inputs` maps a name to the fingerprint of what the stage reads. `version` is the stage's own: raise it when the
+    same configuration would give another result. `unnamed` lists keys of `config` that do not change the result
+    (paths, whose contents `inputs` stands for). A folder that was cut off is entered again and goes on.
+
+    Raises UserError when another process holds the folder, or when it holds something other than what is asked.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        stage: str,
+        version: int,
+        config: dict[str, Any],
+        inputs: dict[str, str],
+        unnamed: tuple[str, ...] = ("data", "out"),
+    ) -> None:
+        self.path = Path(out)
+        self.stage, self.version, self.inputs = stage, version, dict(inputs)
+        self.config = plain(config)
+        self.named = {key: value for key, value in self.config.items() if key not in unnamed}
+        self.fingerprint = fingerprint(stage, version, self.named, self.inputs)
+        self.run: dict[str, Any] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the folder already holds the whole result of this very configuration."""
+        return self.run.get("finished") is not None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be made a folder ({error.strerror}); name another one.") from error
+        self._lock = FileLock(self.path / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(f"{self.path} is in use by another process; wait for it or name another folder.") from error
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _open(self) -> None:
+        self._start = time.monotonic()
+        if (self.path / RUN).exists():
+            self.run = read_json(self.path / RUN)
+            self._check_same()
+            return
+        if strangers := [path.name for path in self.path.iterdir() if path.name != LOCK]:
+            raise UserError(
+                f"{self.path} is not empty and not a stage's folder (it holds {strangers[0]}); name a new folder."
+            )
+        write_text(self.path / CONFIG, yaml.safe_dump(self.config, sort_keys=False))
+        self.run = {
+            "stage": self.stage,
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "named": self.named,
+            "inputs": self.inputs,
+            "started": now(),
+            "finished": None,
+            "seconds": 0.0,
+            "machine": machine(),
+            "outputs": {},
+        }
+        write_json(self.path / RUN, self.run)
+
+    def _check_same(self) -> None:
+        if self.run.get("fingerprint") == self.fingerprint:
+            return
+        if self.run.get("stage") != self.stage:
+            difference = f"a {self.run.get('stage')} run, not a {self.stage} run"
+        else:
+            old = {**self.run.get("named", {}), **self.run.get("inputs", {}), "stage version": self.run.get("version")}
+            new = {**self.named, **self.inputs, "stage version": self.version}
+            changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            shown = ", ".join(f"{key} was {old.get(key)} and is now {new.get(key)}" for key in changed[:3])
+            difference = f"a {self.stage} run of another configuration ({shown})"
+        raise UserError(f"{self.path} holds {difference}; name another folder, or remove this one to start afresh.")
+
+    def finish(self, outputs: dict[str, Any] | None = None, **facts: Any) -> None:
+        """Record that the stage is done; `outputs` maps a name to the fingerprint of what was made."""
+        seconds = self.run["seconds"] + time.monotonic() - self._start
+        self.run |= {"finished": now(), "seconds": round(seconds, 2), "outputs": plain(outputs or {}), **plain(facts)}
+        write_json(self.path / RUN, self.run)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.complete:  # time spent before a cut counts too
+            self.run["seconds"] += time.monotonic() - self._start
+            if kind is None or not issubclass(kind, OSError):
+                write_json(self.path / RUN, self.run)
+        self._lock.release()
+
+
+def read_run(path: Path, stage: str) -> dict[str, Any]:
+    """Return the `run.json` of a finished stage; raises UserError where `path` is not such a folder."""
+    path = Path(path)
+    if not (path / RUN).exists():
+        raise UserError(f"{path} is not the folder of a {stage} run: it has no {RUN}; check the name.")
+    run: dict[str, Any] = read_json(path / RUN)
+    if run.get("stage") != stage:
+        raise UserError(f"{path} holds a {run.get('stage')} run, but a {stage} run is needed; check the name.")
+    if run.get("finished") is None:
+        raise UserError(f"{path} holds a {stage} run that was cut off; run its command again to finish it.")
+    return run
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

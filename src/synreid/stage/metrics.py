@@ -1,0 +1,62 @@
+"""A stage's curves: `metrics.jsonl` that anyone can read, and TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from synreid.stage.files import write_text
+
+FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends one line a step; a resumed stage gives `resume_step` and later lines are dropped."""
+
+    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+        self.path = folder / FILE
+        kept = [line for line in read_metrics(folder) if resume_step is not None and line["step"] <= resume_step]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115, closed by __exit__
+        self.board = SummaryWriter(
+            str(folder / "tensorboard"), purge_step=None if resume_step is None else resume_step + 1
+        )
+
+    def write(self, step: int, **values: float) -> None:
+        """Record `values` at `step`, for example `write(100, loss=1.5)`."""
+        self.file.write(json.dumps({"step": step, **{name: float(value) for name, value in values.items()}}) + "\n")
+        self.file.flush()
+        for name, value in values.items():
+            self.board.add_scalar(name, float(value), step)
+
+    def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
+        """Record a picture, uint8 [H, W, 3], for TensorBoard."""
+        self.board.add_image(name, rgb, step, dataformats="HWC")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+        self.board.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a stage's metrics, oldest first; a last line that was cut off is left out."""
+    path = folder / FILE
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synreid.stage.errors import UserError
+from synreid.stage.folder import StageFolder, read_run
+
+
+def folder(out: Path, **config: object) -> StageFolder:
+    return StageFolder(out, "gan", 1, {"kimg": 5, "out": str(out), **config}, {"data": "abc"})
+
+
+def test_finished_folder_is_complete_and_config_runs_it_again(tmp_path: Path) -> None:
+    with folder(tmp_path / "a") as first:
+        assert not first.complete
+        first.finish({"weights": "d1"}, kimg=5)
+    with folder(tmp_path / "a") as again:
+        assert again.complete
+    assert yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())["kimg"] == 5
+    assert read_run(tmp_path / "a", "gan")["outputs"] == {"weights": "d1"}
+
+
+def test_paths_do_not_change_the_fingerprint_but_options_and_inputs_do(tmp_path: Path) -> None:
+    base = folder(tmp_path / "a").fingerprint
+    assert folder(tmp_path / "b").fingerprint == base
+    assert folder(tmp_path / "a", kimg=6).fingerprint != base
+    assert StageFolder(tmp_path, "gan", 1, {"kimg": 5}, {"data": "other"}).fingerprint != base
+    assert StageFolder(tmp_path, "gan", 2, {"kimg": 5}, {"data": "abc"}).fingerprint != base
+
+
+def test_another_configuration_is_refused_and_said(tmp_path: Path) -> None:
+    with folder(tmp_path / "a"):
+        pass
+    with pytest.raises(UserError, match="kimg was 5 and is now 6"), folder(tmp_path / "a", kimg=6):
+        pass
+
+
+def test_cut_off_folder_goes_on_and_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), folder(tmp_path / "a"):
+        raise KeyboardInterrupt
+    with pytest.raises(UserError, match="cut off"):
+        read_run(tmp_path / "a", "gan")
+    with folder(tmp_path / "a") as again:
+        assert not again.complete
+
+
+def test_strange_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "holiday.jpg").write_text("mine")
+    with pytest.raises(UserError, match=r"holiday\.jpg"), folder(tmp_path / "a"):
+        pass
+    assert not (tmp_path / "a" / "run.json").exists()
+
+
+def test_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+    code = (
+        "from synreid.stage.folder import StageFolder\n"
+        f"with StageFolder({str(tmp_path / 'a')!r}, 'gan', 1, {{'kimg': 5}}, {{'data': 'abc'}}): pass\n"
+    )
+    with StageFolder(tmp_path / "a", "gan", 1, {"kimg": 5}, {"data": "abc"}):
+        held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert held.returncode == 1
+    assert "in use by another process" in held.stderr
+    free = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert free.returncode == 0, free.stderr
+
+
+def test_damaged_run_file_is_named(tmp_path: Path) -> None:
+    with folder(tmp_path / "a"):
+        pass
+    (tmp_path / "a" / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json"), folder(tmp_path / "a"):
+        pass
+
+
+def test_run_says_what_it_was_made_on(tmp_path: Path) -> None:
+    with folder(tmp_path / "a") as stage:
+        stage.finish()
+    run = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert run["machine"]["versions"]["torch"]
+    assert run["finished"] >= run["started"]
