@@ -1,0 +1,118 @@
+"""Training pictures in memory, and batches of them augmented in one go on the device that the network runs on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from synreid.reid.options import ReidOptions
+from synreid.reid.seeds import AUGMENT, ORDER, generator
+
+# of ImageNet, in units of 0 to 255, as every pretrained backbone expects
+MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+
+class PixelBatches:
+    """All training pictures as one uint8 tensor [N, H, W, 3], cut into augmented batches.
+
+    What a batch holds depends on (seed, step) alone, so that resuming needs no state of a random generator.
+    """
+
+    def __init__(self, pictures: torch.Tensor, options: ReidOptions, device: torch.device) -> None:
+        self.pictures, self.options = pictures.to(device), options
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def rows(self, step: int) -> torch.Tensor:
+        """Return which pictures step `step` sees, int64 [B]."""
+        return torch.from_numpy(rows_of_step(self.options.seed, step, self.options.batch, len(self)))
+
+    def batch(self, rows: torch.Tensor, step: int) -> torch.Tensor:
+        """Return pictures `rows` augmented and normalised, float32 [B, 3, H, W], channels last in memory."""
+        device = self.pictures.device
+        chosen = normalise(self.pictures[rows.to(device)])
+        draw = generator(self.options.seed, AUGMENT, step)
+        if self.options.flip or self.options.crop_pad:
+            chosen = flip_and_crop(chosen, draw, self.options)
+        if self.options.random_erasing:
+            chosen = erase(chosen, draw, self.options.random_erasing)
+        return chosen.contiguous(memory_format=torch.channels_last)
+
+
+def rows_of_step(seed: int, step: int, batch: int, count: int) -> np.ndarray:
+    """Return the rows of a step, int64 [batch], from an endless stream of shuffled passes over `count` rows.
+
+    An epoch's order is drawn from (seed, epoch). The stream is cut into batches across the border of epochs: every
+    batch is full, none is left with the few pictures that batch norm cannot bear, and no picture is left out.
+    """
+    place = np.arange(step * batch, (step + 1) * batch)
+    epoch, within = place // count, place % count
+    rows = np.empty(batch, dtype=np.int64)
+    for number in np.unique(epoch):
+        chosen = epoch == number
+        rows[chosen] = _order(seed, int(number), count)[within[chosen]]
+    return rows
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return generator(seed, ORDER, epoch).permutation(count)
+
+
+def normalise(pictures: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 [B, H, W, 3] into float32 [B, 3, H, W] of ImageNet's mean and deviation, channels last in memory."""
+    mean = torch.tensor(MEAN, device=pictures.device)
+    scale = 1 / torch.tensor(STD, device=pictures.device)
+    return ((pictures.to(torch.float32) - mean) * scale).permute(0, 3, 1, 2)
+
+
+def flip_and_crop(pictures: torch.Tensor, draw: np.random.Generator, options: ReidOptions) -> torch.Tensor:
+    """Mirror each picture [B, 3, H, W] at random and move it by up to `crop_pad` whole pixels each way.
+
+    Moving by d is what padding and cropping back at random does. Both are one nearest-neighbour look-up for the whole
+    batch, and exact: targets of whole pixels hit the middle of source pixels.
+    """
+    count, _, height, width = pictures.shape
+    pad = options.crop_pad
+    mirror = np.where(draw.random(count) < 0.5, -1.0, 1.0) if options.flip else np.ones(count)
+    move = draw.integers(-pad, pad + 1, size=(count, 2))
+    matrix = np.zeros((count, 2, 3), dtype=np.float32)
+    matrix[:, 0, 0], matrix[:, 1, 1] = mirror, 1.0
+    matrix[:, :, 2] = 2 * move / (width, height)
+    affine = torch.from_numpy(matrix).to(pictures.device)
+    grid = functional.affine_grid(affine, [count, 3, height, width], align_corners=False)
+    if options.pad_with == "edge":
+        return functional.grid_sample(pictures, grid, mode="nearest", padding_mode="border", align_corners=False)
+    # zeros outside mean black, not the mean colour: look up the distance to black
+    black = normalise(torch.zeros(1, 1, 1, 3, dtype=torch.uint8, device=pictures.device))
+    return functional.grid_sample(pictures - black, grid, mode="nearest", align_corners=False) + black
+
+
+def erase(pictures: torch.Tensor, draw: np.random.Generator, probability: float) -> torch.Tensor:
+    """Replace one rectangle in each picture [B, 3, H, W] by the mean colour, with `probability`.
+
+    Area 2 to 40 % of the picture and aspect 0.3 to 3.3 as in arXiv 1708.04896; of ten drawn rectangles the first that
+    fits is taken, and a picture for which none fits is left as it is.
+    """
+    count, _, height, width = pictures.shape
+    area = draw.uniform(0.02, 0.4, size=(10, count)) * height * width
+    aspect = draw.uniform(0.3, 1 / 0.3, size=(10, count))
+    tall, wide = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (tall < height) & (wide < width)
+    first = fits.argmax(axis=0), np.arange(count)
+    chosen = fits.any(axis=0) & (draw.random(count) < probability)
+    tall, wide = tall[first], wide[first]
+    top, left = (np.floor(draw.random(count) * (room + 1)) for room in (height - tall, width - wide))
+    inside_y = _between(top, np.where(chosen, tall, 0), height, pictures.device)
+    inside_x = _between(left, wide, width, pictures.device)
+    return pictures.masked_fill((inside_y[:, :, None] & inside_x[:, None, :])[:, None], 0.0)
+
+
+def _between(start: np.ndarray, length: np.ndarray, size: int, device: torch.device) -> torch.Tensor:
+    place = np.arange(size)[None]
+    return torch.from_numpy((place >= start[:, None]) & (place < (start + length)[:, None])).to(device)

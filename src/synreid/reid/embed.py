@@ -1,0 +1,110 @@
+"""From pictures to features with a trained re-ID model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import safetensors.torch
+import torch
+
+from synreid.data.pixels import pixels, resize
+from synreid.reid.backbone import ReidNetwork, build
+from synreid.reid.batches import normalise
+from synreid.reid.options import ReidOptions
+from synreid.reid.prepare import enlarge
+from synreid.reid.train import CLASSES, MODEL, STAGE
+from synreid.stage.device import autocast, choose_device
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json
+from synreid.stage.folder import read_run
+from synreid.stage.progress import progress
+
+BLOCK = 1024  # pictures prepared at a time, so that a gallery never lies in memory as a whole
+BATCH_PIXELS = 600_000  # of one batch: 130 pictures of 96x48, 18 of 256x128
+
+
+@dataclass(frozen=True)
+class ReidModel:
+    """A trained network with what it was trained with."""
+
+    network: ReidNetwork
+    options: ReidOptions
+    precision: str
+    device: torch.device
+    fingerprint: str
+    """Of the training run: changes with its options and its pictures."""
+
+
+def load_model(folder: Path, device: str = "auto") -> ReidModel:
+    """Return the model of a finished `reid train` folder, ready to embed.
+
+    Raises UserError when the folder is not one, was cut off, or its weights are damaged.
+    """
+    folder = Path(folder)
+    run = read_run(folder, STAGE)
+    options = ReidOptions(**run["named"]["options"])
+    network = build(options, len(read_json(folder / CLASSES)), weights=False)
+    try:
+        network.load_state_dict(safetensors.torch.load_file(folder / MODEL))
+    except Exception as error:  # safetensors and torch raise kinds of their own
+        raise UserError(f"{folder / MODEL} is missing or damaged; remove {folder} and train again.") from error
+    where = choose_device(device)
+    network = network.to(where).to(memory_format=torch.channels_last).eval()
+    return ReidModel(network, options, run["precision"], where, run["fingerprint"])
+
+
+@torch.inference_mode()
+def embed(model: ReidModel, pictures: np.ndarray, flip: bool | None = None) -> np.ndarray:
+    """Return features, float32 [N, D], of uint8 pictures [N, H, W, 3] of the network's size; raw, not of unit length.
+
+    With `flip` (by default as the model's options say) a picture's feature is the sum of its own and its mirror
+    image's. Raises ValueError for pictures of another size.
+    """
+    if pictures.shape[1:] != (*model.options.size, 3):
+        raise ValueError(f"pictures are {pictures.shape[1:]}, but the model takes {(*model.options.size, 3)}")
+    flip = model.options.flip_test if flip is None else flip
+    size = max(8, BATCH_PIXELS // (pictures.shape[1] * pictures.shape[2]))
+    out = np.empty((len(pictures), model.options.embedding), dtype=np.float32)
+    for start in range(0, len(pictures), size):
+        block = torch.from_numpy(np.ascontiguousarray(pictures[start : start + size])).to(model.device)
+        batch = normalise(block).contiguous(memory_format=torch.channels_last)
+        with autocast(model.device, model.precision):
+            features = model.network.embed(batch).float()
+            if flip:
+                features += model.network.embed(batch.flip(3)).float()
+        out[start : start + size] = features.cpu().numpy()
+    return out
+
+
+def embed_table(model: ReidModel, table: pa.Table) -> np.ndarray:
+    """Return the features of a picture table, float32 [N, D], prepared as the training pictures were."""
+    source = pixels(table, *model.options.through_size)
+    out = np.empty((len(table), model.options.embedding), dtype=np.float32)
+    with progress("embedding", total=len(table), unit="pictures") as bar:
+        for start in range(0, len(table), BLOCK):
+            block = enlarge(source[start : start + BLOCK], *model.options.size)
+            out[start : start + BLOCK] = embed(model, block)
+            bar.advance(len(block))
+    return out
+
+
+class ReidEmbedder:
+    """A trained model as an embedder of the features room: pictures of any size in, raw features out."""
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        self.model = load_model(folder, device)
+        options = self.model.options
+        self.name = f"re-ID {options.backbone} {options.height}x{options.width} ({self.model.fingerprint[:8]})"
+
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Return features, float32 [N, D], of uint8 pictures [N, H, W, 3] of any size."""
+        options = self.model.options
+        parts = [np.empty((0, options.embedding), dtype=np.float32)]
+        for start in range(0, len(pictures), BLOCK):
+            chunk = pictures[start : start + BLOCK]
+            small = np.stack([resize(np.asarray(picture), *options.through_size) for picture in chunk])
+            parts.append(embed(self.model, enlarge(small, *options.size)))
+        return np.concatenate(parts)

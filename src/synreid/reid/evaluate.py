@@ -1,0 +1,169 @@
+"""Evaluation of a re-ID model: features of query and gallery, distances, ranking, and lists to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from synreid.data.table import column, paths, pick, table_fingerprint
+from synreid.reid.embed import embed_table, load_model
+from synreid.reid.ranking import Ranking, join, nearest, rank
+from synreid.stage.errors import UserError
+from synreid.stage.files import atomic_path, read_json, write_json
+from synreid.stage.fingerprint import fingerprint
+from synreid.stage.log import say
+
+VERSION = 1
+SUMMARY, PER_QUERY, RANKED = "evaluation.json", "per_query.parquet", "ranked.json"
+DEPTH = 10  # length of a ranked list
+LISTS = 8  # queries whose ranked lists are written for the eye
+BLOCK_BYTES = 256 * 2**20  # of distances at a time
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model was worth on one query and gallery."""
+
+    summary: dict[str, Any]
+    """Fractions rank1, rank5, rank10, map (standard), map_trapezoid, minp; counts queries, unmatched, gallery."""
+    per_query: pa.Table
+    """One row a query: path, pid, camera, valid, positives, first_hit, ap, ap_trapezoid, inp."""
+    ranked: list[dict[str, Any]]
+    """Eight fixed queries, their ten nearest: {query, pid, camera, hits: [{path, pid, camera, right, distance}]}."""
+
+
+def evaluate_features(
+    query_features: np.ndarray, gallery_features: np.ndarray, query: pa.Table, gallery: pa.Table
+) -> Evaluation:
+    """Rank by cosine distance, features float32 [Q, D] and [G, D] as they come, and score by Market-1501's protocol.
+
+    Works through the queries in blocks, so that memory does not grow with their number.
+    Raises UserError for features that are not finite or not one a row, and where no query has a positive.
+    """
+    for name, features, table in (("query", query_features, query), ("gallery", gallery_features, gallery)):
+        check_features(features, len(table), name)
+    if len(query) == 0 or len(gallery) == 0:
+        raise UserError("query or gallery holds no pictures; check that the data has both splits.")
+    names = _names(query, gallery)
+    lists = np.unique(np.linspace(0, len(query) - 1, min(LISTS, len(query))).round().astype(int))
+    left, right = _unit(query_features), _unit(gallery_features)
+    parts, ranked = [], []
+    block = max(1, BLOCK_BYTES // (4 * len(gallery)))
+    for start in range(0, len(query), block):
+        chosen = slice(start, start + block)
+        distances = (1.0 - left[chosen] @ right.T).numpy()
+        parts.append(rank(distances, names[0][chosen], names[1][chosen], *names[2:]))
+        shown = lists[(lists >= start) & (lists < start + block)]
+        ranked += _ranked_lists(distances[shown - start], shown, query, gallery, names)
+    ranking = join(parts)
+    summary = {**ranking.summary(), "gallery": len(gallery), "gallery_junk": int(names[4].sum())}
+    return Evaluation(summary, _per_query(ranking, query), ranked)
+
+
+def evaluate_model(model_folder: Path, data: pa.Table, out: Path | None = None, device: str = "auto") -> Evaluation:
+    """Evaluate a finished `reid train` folder on the query and gallery rows of `data`.
+
+    Writes evaluation.json, per_query.parquet and ranked.json into `out`, by default the model's own folder; where they
+    already belong to this model and these pictures, they are read and nothing is computed. Raises UserError.
+    """
+    query, gallery = pick(data, split="query", junk=False), pick(data, split="gallery")
+    if skipped := len(pick(data, split="query")) - len(query):
+        say(f"{skipped:,} query pictures are junk and are left out.")
+    model = load_model(model_folder, device)
+    out = Path(model_folder if out is None else out)
+    mark = fingerprint(VERSION, model.fingerprint, table_fingerprint(query), table_fingerprint(gallery))
+    if (known := read_evaluation(out)) is not None and known.summary.get("fingerprint") == mark:
+        return known
+    result = evaluate_features(embed_table(model, query), embed_table(model, gallery), query, gallery)
+    facts = {
+        "fingerprint": mark,
+        "model": model.fingerprint,
+        "ap": "map is standard, map_trapezoid is Market-1501's own",
+    }
+    result = Evaluation({**result.summary, **facts}, result.per_query, result.ranked)
+    write_evaluation(result, out)
+    return result
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Write the three files; the summary goes first and comes last, so that its presence means all belong together."""
+    (out / SUMMARY).unlink(missing_ok=True)
+    write_json(out / RANKED, evaluation.ranked)
+    with atomic_path(out / PER_QUERY) as temporary:
+        pq.write_table(evaluation.per_query, temporary, compression="zstd")
+    write_json(out / SUMMARY, evaluation.summary)
+
+
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """Return what `write_evaluation` wrote, or None where there is nothing; raises UserError for damaged files."""
+    if not all((folder / name).exists() for name in (SUMMARY, PER_QUERY, RANKED)):
+        return None
+    try:
+        per_query = pq.read_table(folder / PER_QUERY)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{folder / PER_QUERY} is damaged ({error}); remove it and evaluate again.") from error
+    return Evaluation(read_json(folder / SUMMARY), per_query, read_json(folder / RANKED))
+
+
+def check_features(features: np.ndarray, rows: int, name: str) -> None:
+    """Raise UserError unless `features` are finite numbers [rows, D]; `name` opens the sentence."""
+    if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "fiu":
+        raise UserError(
+            f"{name} features are {features.dtype} {features.shape}, but must be numbers, one row a picture."
+        )
+    if len(features) != rows:
+        raise UserError(
+            f"{name} features have {len(features)} rows, but there are {rows} {name} pictures; write one a row."
+        )
+    bad = ~np.isfinite(features).all(axis=1)
+    if bad.any():
+        raise UserError(f"{name} features hold {bad.sum()} rows that are not finite (the first is row {bad.argmax()}).")
+
+
+def _unit(features: np.ndarray) -> torch.Tensor:
+    # a feature of zeros stays one: as far from all, and by the rule of ties behind everybody
+    return torch.nn.functional.normalize(torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32)), eps=1e-12)
+
+
+def _names(query: pa.Table, gallery: pa.Table) -> tuple[np.ndarray, ...]:
+    return (
+        column(query, "pid"), column(query, "camera"),
+        column(gallery, "pid"), column(gallery, "camera"), column(gallery, "junk"),
+    )  # fmt: skip
+
+
+def _per_query(ranking: Ranking, query: pa.Table) -> pa.Table:
+    values = {name: column(query, name) for name in ("path", "pid", "camera")}
+    for name in ("valid", "positives", "first_hit", "ap", "ap_trapezoid", "inp"):
+        values[name] = getattr(ranking, name)
+    return pa.table(values)
+
+
+def _ranked_lists(
+    distances: np.ndarray, shown: np.ndarray, query: pa.Table, gallery: pa.Table, names: tuple[np.ndarray, ...]
+) -> list[dict[str, Any]]:
+    found, right = nearest(distances, names[0][shown], names[1][shown], names[2], names[3], names[4], DEPTH)
+    query_paths, gallery_paths = paths(query), paths(gallery)
+    lists = []
+    for line, (index, hits) in enumerate(zip(shown, found, strict=True)):
+        entries = [
+            {
+                "path": str(gallery_paths[hit]),
+                "pid": names[2][hit],
+                "camera": names[3][hit],
+                "right": bool(right[line, place]),
+                "distance": round(float(distances[line, hit]), 6),
+            }
+            for place, hit in enumerate(hits)
+            if hit >= 0
+        ]
+        lists.append(
+            {"query": str(query_paths[index]), "pid": names[0][index], "camera": names[1][index], "hits": entries}
+        )
+    return lists

@@ -1,0 +1,60 @@
+"""A few persons that a tiny network can tell apart: each is one colour on a noisy ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synreid.data.decode import picture_sha256
+from synreid.data.table import from_columns
+from synreid.reid.options import ReidOptions
+
+
+@pytest.fixture(scope="session")
+def persons(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """Train: 5 persons x 8 pictures; query and gallery: 4 other persons, 2 and 4 pictures each; 2 cameras."""
+    return draw(tmp_path_factory.mktemp("persons"), {"train": (0, 5, 8), "query": (5, 4, 2), "gallery": (5, 4, 4)})
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """Three made persons with four pictures each."""
+    table = draw(tmp_path_factory.mktemp("made"), {"train": (20, 3, 4)})
+    names = pa.array([f"made/{pid}" for pid in table["pid"].to_pylist()])
+    table = table.set_column(table.column_names.index("pid"), "pid", names)
+    count = len(table)
+    for name, value in (("origin", "artificial"), ("split", None), ("camera", None), ("claim", "new")):
+        place = table.column_names.index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array([value] * count, pa.string()))
+    return table
+
+
+@pytest.fixture(scope="session")
+def small() -> ReidOptions:
+    """The smallest network of timm, a few steps."""
+    return ReidOptions(
+        backbone="test_resnet", height=32, width=16, embedding=16, batch=8, steps=6, crop_pad=2, precision="fp32"
+    )
+
+
+def draw(folder: Path, parts: dict[str, tuple[int, int, int]]) -> pa.Table:
+    columns: dict[str, list[str]] = {name: [] for name in ("path", "sha256", "pid", "camera", "split")}
+    draw = np.random.default_rng(0)
+    for split, (first, count, pictures) in parts.items():
+        for person in range(first, first + count):
+            colour = np.random.default_rng(person).integers(0, 256, 3)
+            for number in range(pictures):
+                rgb = draw.integers(0, 256, (40, 20, 3))
+                rgb[5:35, 4:16] = np.clip(colour + draw.normal(0, 10, (30, 12, 3)), 0, 255)
+                rgb = rgb.astype(np.uint8)
+                name = f"{split}_{person}_{number}.png"
+                cv2.imwrite(str(folder / name), rgb[:, :, ::-1])
+                for key, value in zip(
+                    columns, (name, picture_sha256(rgb), f"p/{person}", f"c{number % 2}", split), strict=True
+                ):
+                    columns[key].append(value)
+    return from_columns(root=str(folder), **columns)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+
+from synreid.reid import options as module
+from synreid.reid.options import PRESETS, ReidOptions, parse_size
+from synreid.stage.errors import UserError
+
+
+def test_the_thesis_preset_is_layumis_baseline_at_batch_16():
+    options = ReidOptions(**PRESETS["thesis"])
+    assert (options.backbone, options.size, options.embedding) == ("resnet50", (256, 128), 512)
+    assert (options.lr, options.lr * options.backbone_lr_factor) == (0.05, 0.05 * 0.1)
+    assert (options.epochs, options.epochs * options.step_at, options.batch) == (60, 40, 16)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"height": 0},
+        {"batch": -1},
+        {"steps": 0},
+        {"dropout": 1.5},
+        {"precision": "fp8"},
+        {"through": "64*32"},
+        {"momentum": 0.0},
+        {"lr": float("nan")},
+    ],
+)
+def test_a_value_that_cannot_be_trained_with_is_named(bad):
+    with pytest.raises(UserError, match=next(iter(bad)) if "through" not in bad else "64"):
+        ReidOptions(**bad)
+
+
+def test_sizes_are_height_by_width():
+    assert parse_size("64x32") == (64, 32)
+    assert ReidOptions(through="64x32").through_size == (64, 32)
+    assert ReidOptions().through_size == (96, 48)
+
+
+def test_every_option_has_help():
+    body = next(node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)).body
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign):
+            assert isinstance(text, ast.Expr) and isinstance(text.value.value, str), ast.unparse(field)
+
+
+def test_options_are_light_to_import():
+    code = (
+        "import sys, synreid.reid.options; print([m for m in ('torch', 'numpy', 'cv2', 'pyarrow') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
