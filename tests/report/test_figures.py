@@ -1,0 +1,62 @@
+"""Figures are small, take their colours from the page, and come out the same each time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from synreid.report import figures, svg
+from synreid.report.folder import learning_curves, read_study
+
+
+def test_every_figure_takes_its_colours_from_the_page(make_study: Callable[..., Path]) -> None:
+    study = read_study(make_study())
+    names = [arm.name for arm in study.arms]
+    drawn = [
+        figures.differences(study, "map"),
+        figures.arms(study, "rank1"),
+        figures.quality(study, ["recall", "coverage"], "share"),
+        figures.learning(learning_curves(study, "loss"), names, "loss"),
+        svg.swatch(3, "test"),
+    ]
+    for figure in drawn:
+        assert figure is not None
+        assert not re.findall(r"#[0-9a-f]{6}\b", figure), "a colour that dark mode cannot change"
+        assert len(figure) < 40_000
+        assert re.findall(r"var\(--(?:\w+)\)|currentColor", figure)
+
+
+def test_differences_show_a_dot_for_each_seed(make_study: Callable[..., Path]) -> None:
+    four, five = (figures.differences(read_study(make_study(f"s{n}", seeds=n)), "map") for n in (4, 5))
+    assert four is not None and five is not None
+    assert five.count("<use ") - four.count("<use ") == 3  # three differences, one more seed in each
+
+
+def test_verdict_has_a_marker_of_its_own(make_study: Callable[..., Path]) -> None:
+    def figure(low: float, high: float) -> str:
+        entry = {"arm": "real+40", "against": "real", "metric": "map", "mean": 0.01, "low": low, "high": high}
+        drawn = figures.differences(read_study(make_study(f"{low}", differences=[entry])), "map")
+        assert drawn is not None
+        return drawn
+
+    above, across, below = figure(0.01, 0.03), figure(-0.01, 0.03), figure(-0.03, -0.01)
+    assert "var(--above)" in above and "var(--above)" not in across + below
+    assert "var(--below)" in below and "var(--below)" not in above + across
+
+
+def test_same_study_gives_the_same_bytes(make_study: Callable[..., Path]) -> None:
+    study = read_study(make_study())
+    assert figures.arms(study, "map") == figures.arms(study, "map")
+
+
+def test_names_are_escaped_and_never_taken_for_formulas(make_study: Callable[..., Path]) -> None:
+    arms = [{"name": "a", "title": '<b>$x_1$</b> & "c"', "persons": 3}]
+    figure = figures.arms(read_study(make_study(arms=arms, results=[{"arm": "a", "seed": 0, "map": 0.2}])), "map")
+    assert figure is not None
+    assert "<b>" not in figure and "$x_1$" in figure
+
+
+def test_line_styles_differ_without_colour() -> None:
+    styles = [(svg.line_style(index).dash, svg.line_style(index).marker) for index in range(36)]
+    assert len(set(styles)) == 36

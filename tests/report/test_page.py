@@ -1,0 +1,215 @@
+"""The page as a whole: valid, closed to the outside, honest about what is missing."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synreid.report.page import write_report
+from synreid.stage.errors import UserError
+
+VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask of a page; an end tag must close the last one that is open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        assert len(found) == len(attrs), f"an attribute stands twice in <{tag}>"
+        self.tags.append((tag, found))
+        self.ids += [found["id"] or ""] if "id" in found else []
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "srcset")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words += data
+
+
+def report(folder: Path) -> str:
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+def test_page_is_whole_and_opens_nothing_outside(make_study: Callable[..., Path]) -> None:
+    text = report(make_study())
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids)), "an id stands twice"
+    for link in page.links:
+        assert link.startswith(("data:image/jpeg;base64,", "data:text/csv;", "#")), link[:60]
+        assert not link.startswith("#") or link[1:] in page.ids
+    for name in re.findall(r"url\(([^)]*)\)", text):
+        assert name[1:] in page.ids, name
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
+    assert "default-src 'none'" in text
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+    assert len(text) < 4_000_000
+
+
+def test_answer_comes_with_its_interval_seeds_and_caveat(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    study = json.loads((folder / "study.json").read_text())
+    words = " ".join(Page(report(folder)).words.split())
+    entry = next(d for d in study["differences"] if (d["arm"], d["metric"]) == ("real+160", "map"))
+    assert study["answer"] in words
+    assert f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}".replace("-", "\N{MINUS SIGN}") in words
+    assert "given this generator" in words.split("How large is the difference")[0].split(study["answer"])[1]
+    assert "Pictures of real persons may be embedded" in words
+    assert "not for a claim" not in words
+    assert "not for a claim" in report(make_study("three", seeds=3))
+
+
+def test_same_study_gives_the_same_bytes(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_every_text_is_escaped(make_study: Callable[..., Path]) -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    folder = make_study(
+        recipe=evil,
+        question=evil,
+        answer=evil,
+        notes=[evil],
+        data={"name": evil, "terms": evil},
+        machine={evil: evil},
+        versions={evil: evil},
+        times={evil: 3.0},
+        config={evil: evil},
+        generator={"start": evil, "fingerprint": evil, "quality": [{"kimg": 1, "features": evil, "frechet": 2}]},
+        selection={"stages": [{"name": evil, "in": 3, "discarded": 1}], "kept": 2, "made": 3},
+        origin={"auc": 0.7, "resolution": evil},
+        arms=[{"name": "real", "title": evil, "control": True}, {"name": "real+40", "title": evil, "persons": 40}],
+    )
+    text = report(folder)
+    assert "<script" not in text
+    assert text.count(str(html.escape(evil, quote=False).split('"')[0])) > 15
+    Page(text)
+
+
+@pytest.mark.parametrize("out", [None, "elsewhere/page.html"])
+def test_tables_are_written_beside_the_report(make_study: Callable[..., Path], tmp_path: Path, out: str | None) -> None:
+    folder = make_study()
+    path = write_report(folder, tmp_path / out if out else None)
+    assert path == (tmp_path / out if out else folder / "report.html")
+    names = sorted(table.name for table in (path.parent / "tables").iterdir())
+    assert names == ["arms.csv", "differences.csv", "generator.csv", "results.csv", "selection.csv"]
+    assert len((path.parent / "tables" / "results.csv").read_text().splitlines()) == 1 + 5 * 5
+
+
+PARTS = ("differences", "generator", "selection", "origin", "data", "notes")
+OPTIONAL = (*PARTS, "machine", "versions", "times", "config", "started", "finished")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_that_is_missing_is_left_out(make_study: Callable[..., Path], part: str) -> None:
+    Page(report(make_study(seeds=1, **{part: None})))
+
+
+def test_bare_study_says_what_it_lacks(make_study: Callable[..., Path]) -> None:
+    folder = make_study(**dict.fromkeys(OPTIONAL))
+    for room in ("gan", "persons", "select", "reid"):
+        shutil.rmtree(folder / room)
+    page = Page(report(folder))
+    for sentence in (
+        "no differences between arms",
+        "measured no quality of the generator",
+        "holds no sample grids",
+        "lists no selection stages",
+        "did not measure this",
+        "holds no learning curves",
+        "holds no ranked lists",
+        "noted nothing",
+    ):
+        assert sentence in page.words
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+
+
+def test_one_seed_has_no_interval(make_study: Callable[..., Path]) -> None:
+    page = Page(report(make_study(seeds=1)))
+    assert "no interval" in page.words
+    assert "nan" not in page.words.lower()
+
+
+def test_ranked_lists_stand_in_pairs_with_their_marks(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    page = Page(report(folder))
+    marks = [attributes["class"] for tag, attributes in page.tags if tag == "li" and "class" in attributes]
+    expected = []
+    lists = [json.loads((folder / "reid" / arm / "0" / "ranked.json").read_text()) for arm in ("real", "real+160")]
+    for base, augmented in zip(*lists, strict=True):
+        for hit in base["hits"] + augmented["hits"]:
+            expected.append("right" if hit["right"] else "wrong")
+    assert marks == expected
+
+
+def test_missing_and_damaged_pictures_are_counted(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    (folder / "pictures" / "03.png").unlink()
+    whole = (folder / "pictures" / "05.png").read_bytes()
+    (folder / "pictures" / "05.png").write_bytes(whole[:60])
+    (folder / "select" / "kept.png").write_text("not a picture", encoding="utf-8")
+    page = Page(report(folder))
+    lists = [json.loads((folder / "reid" / arm / "0" / "ranked.json").read_text()) for arm in ("real", "real+160")]
+    shown = {entry["query"] for entry in lists[0]} | {hit["path"] for ranked in lists for hit in ranked[0]["hits"]}
+    assert f"2 pictures of {len(shown)} could not be opened" in " ".join(page.words.split())
+    assert "not found" in page.words
+
+
+def test_data_that_is_drawn_holds_no_real_person(make_study: Callable[..., Path]) -> None:
+    data: dict[str, Any] = {"name": "street", "train_pictures": 600, "drawn": True}
+    assert "no picture shows a real person" in report(make_study(data=data))
+    named_street = make_study("own", data={"name": "street"})
+    assert "no picture shows a real person" not in report(named_street)
+    recipe_draws = make_study("drawn", config={"data": None, "gan": None})
+    assert "no picture shows a real person" not in report(recipe_draws)
+    (recipe_draws / "street").mkdir()
+    assert "no picture shows a real person" in report(recipe_draws)
+
+
+def test_generator_from_elsewhere_shows_its_own_grids(make_study: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_study(generator={"folder": str(tmp_path / "gan")})
+    (folder / "gan").rename(tmp_path / "gan")
+    assert "after 320.5 thousand pictures" in report(folder)
+
+
+def test_folder_that_is_no_study_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not the folder of a study"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_study_leaves_the_older_report(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    before = write_report(folder).read_bytes()
+    (folder / "study.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError):
+        write_report(folder)
+    assert (folder / "report.html").read_bytes() == before

@@ -1,0 +1,51 @@
+"""Tables say what the results say, and their CSV holds every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synreid.report.folder import read_study
+from synreid.report.tables import arms_table, differences_table, selection_table, to_csv
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_arms_csv_is_mean_and_deviation_of_the_results(make_study: Callable[..., Path]) -> None:
+    study = read_study(make_study())
+    table = arms_table(study)
+    for row, shown in zip(read(table.csv), table.rows, strict=True):
+        for metric in ("rank1", "rank10", "map", "map_trapezoid", "minp"):
+            values = [result.metrics[metric] or 0 for result in study.results if result.arm == row["arm"]]
+            assert float(row[f"{metric}_mean"]) == pytest.approx(statistics.mean(values))
+            assert float(row[f"{metric}_sd"]) == pytest.approx(statistics.stdev(values))
+        assert len(shown) == len(table.head)
+        assert shown[table.head.index("Rank-1")].startswith(f"{100 * float(row['rank1_mean']):.1f} ± ")
+
+
+def test_differences_csv_gives_back_every_pair(make_study: Callable[..., Path]) -> None:
+    study = read_study(make_study())
+    for row, difference in zip(read(differences_table(study).csv), study.differences, strict=True):
+        pairs = [float(row[f"pair_{index + 1}"]) for index in range(5)]
+        assert pairs == difference.per_seed
+        assert float(row["mean"]) == pytest.approx(statistics.mean(pairs))
+
+
+def test_selection_has_both_denominators(make_study: Callable[..., Path]) -> None:
+    table = selection_table(read_study(make_study()))
+    assert table is not None
+    first, second, together = read(table.csv)
+    assert float(second["fraction_of_stage"]) == pytest.approx(401 / 3098)
+    assert float(second["fraction_of_all"]) == pytest.approx(401 / 4010)
+    assert int(first["discarded"]) + int(second["discarded"]) == int(together["discarded"]) == 4010 - 2697
+
+
+def test_csv_keeps_spreadsheets_from_running_a_name() -> None:
+    assert to_csv([["=1+1", "a,b", -0.5, None]]) == '\'=1+1,"a,b",-0.5,\r\n'
