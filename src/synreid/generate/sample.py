@@ -1,0 +1,71 @@
+"""Pictures from a trained generator: the same bytes for the same seed, whatever is asked for beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synreid.generate.network import generator_fingerprint, load_generator
+from synreid.generate.stylegan2 import Generator
+
+BATCH = 32  # every batch is padded to this size, since a network's rounding depends on it
+
+
+class StyleSampler:
+    """A generator as makers see it.
+
+    `height`, `width`, `num_ws`, `w_dim` are the network's; `fingerprint` names its weights.
+    """
+
+    def __init__(self, network: Generator, fingerprint: str, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+        self.network = network.to(self.device).eval()
+        self.fingerprint = fingerprint
+        self.height, self.width = network.height, network.width
+        self.num_ws, self.w_dim = network.num_ws, network.w_dim
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | None = None) -> StyleSampler:
+        """Read the generator of a finished training; raises UserError where there is none."""
+        return cls(load_generator(folder), generator_fingerprint(folder), device)
+
+    @torch.no_grad()
+    def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
+        """Return styles [N, num_ws, w_dim], one for each seed; `truncation` below 1 draws them to the mean style."""
+        z = torch.stack([_normal(seed, self.w_dim, stream=0) for seed in seeds])
+        return torch.cat([self.network.styles(part.to(self.device), truncation)[:count] for part, count in _padded(z)])
+
+    @torch.no_grad()
+    def synthesize(self, w: Tensor, seeds: Sequence[int]) -> np.ndarray:
+        """Return pictures, uint8 RGB [N, H, W, 3], for styles `w` [N, num_ws, w_dim]; `seeds` fix their noise."""
+        noise = torch.stack([_normal(seed, self.network.noise_length, stream=1) for seed in seeds])
+        made = []
+        for (styles, count), (normal, _) in zip(_padded(w), _padded(noise), strict=True):
+            x = self.network.synthesize(styles.to(self.device), normal.to(self.device))[:count]
+            made.append(to_uint8(x))
+        return np.concatenate(made)
+
+
+def to_uint8(x: Tensor) -> np.ndarray:
+    """Turn pictures [N, 3, H, W] in -1 to 1 into uint8 [N, H, W, 3]; what lies outside is clipped."""
+    values = (x.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+    return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _normal(seed: int, length: int, stream: int) -> Tensor:
+    """Return `length` normal numbers that depend on nothing but the seed and what they are for."""
+    numbers = np.random.default_rng((seed, stream)).standard_normal(length)
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
+def _padded(x: Tensor) -> list[tuple[Tensor, int]]:
+    """Split `x` into batches of BATCH rows, the last one filled up, each with its count of real rows."""
+    parts = []
+    for part in x.split(BATCH):
+        filler = part[-1:].expand(BATCH - len(part), *part.shape[1:])
+        parts.append((torch.cat([part, filler]), len(part)))
+    return parts

@@ -1,0 +1,295 @@
+"""Adversarial training of a generator: one loop, one state, exact resume.
+
+Every random number comes from (seed, step), so a run that was cut off and goes on ends with the same weights, bit for
+bit on a CPU, as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synreid.data.pixels import pixels
+from synreid.data.table import column, pick, table_fingerprint
+from synreid.generate.augment import adapt, augment
+from synreid.generate.network import (
+    LearnedPictures,
+    carry_over,
+    generator_fingerprint,
+    learned_pictures,
+    save_networks,
+    start_folder,
+)
+from synreid.generate.options import GanOptions
+from synreid.generate.quality import Measurement
+from synreid.generate.stylegan2 import Discriminator, Generator, resolutions
+from synreid.stage.device import autocast, choose_device
+from synreid.stage.errors import UserError
+from synreid.stage.files import atomic_path
+from synreid.stage.folder import StageFolder
+from synreid.stage.log import say
+from synreid.stage.metrics import MetricsLog
+from synreid.stage.progress import progress
+
+VERSION = 1
+CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_SECONDS = 120.0
+ADAPT_EVERY = 4  # steps between two changes of the augmentation probability
+MEAN_BETA = 0.998  # of the running mean style
+
+
+@dataclass
+class State:
+    """All that training changes."""
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    adam_g: torch.optim.Adam
+    adam_d: torch.optim.Adam
+    step: int
+    ada_p: float
+    signs: float
+
+    def save(self, path: Path) -> None:
+        values = {name: part.state_dict() for name, part in self._parts().items()}
+        with atomic_path(path) as temporary:
+            torch.save({**values, "step": self.step, "ada_p": self.ada_p, "signs": self.signs}, temporary)
+
+    def load(self, path: Path) -> None:
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise UserError(
+                f"{path} is damaged ({type(error).__name__}); remove {path.parent} and train again."
+            ) from error
+        for name, part in self._parts().items():
+            part.load_state_dict(values[name])
+        self.step, self.ada_p, self.signs = values["step"], values["ada_p"], values["signs"]
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("generator", "discriminator", "average", "adam_g", "adam_d")
+        return {name: getattr(self, name) for name in names}
+
+
+def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str, Any] | None = None) -> Path:
+    """Train a generator on the training split of `table` and return `out`.
+
+    `config` is what is written to `config.yaml` (default: the options). Writes `generator.safetensors` (the moving
+    average), `discriminator.safetensors`, `pictures.parquet` (digests of all pictures it learned from), sample grids
+    and `metrics.jsonl`. Raises UserError for fewer training pictures than a batch, a loss that is not finite, or a
+    `start` that does not fit.
+    """
+    train = pick(table, split="train")
+    if len(train) < options.batch:
+        raise UserError(
+            f"the training split holds {len(train)} pictures, fewer than a batch of {options.batch}; "
+            "give more pictures or a smaller --batch."
+        )
+    start = start_folder(options.start)
+    inputs = {"data": table_fingerprint(train)}
+    if start is not None:
+        inputs["start"] = generator_fingerprint(start)
+    with StageFolder(out, "gan", VERSION, config or {"options": options}, inputs) as folder:
+        if not folder.complete:
+            _Training(train, folder, options, start or _grown(train, folder.path, options)).run()
+    return out
+
+
+def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
+    """Train at the coarser sizes that `options.grow` asks for, each going on from the one before; return the last."""
+    start: Path | None = None
+    sizes = resolutions(options.height, options.width)[:-1]
+    if len(options.grow) > len(sizes):
+        raise UserError(
+            f"grow has {len(options.grow)} entries, but there are only {len(sizes)} coarser sizes; give fewer."
+        )
+    for (height, width), kimg in zip(sizes[len(sizes) - len(options.grow) :], options.grow, strict=True):
+        before = str(start) if start is not None else None
+        coarse = dataclasses.replace(
+            options, height=height, width=width, kimg=kimg, grow=(), start=before, snap=kimg, measure=0
+        )
+        start = train_gan(train, folder / f"grow-{height}x{width}", coarse)
+    return start
+
+
+class _Training:
+    """One run of training: what does not change, and the state that does."""
+
+    def __init__(self, train: pa.Table, folder: StageFolder, options: GanOptions, start: Path | None) -> None:
+        self.folder, self.options, self.start = folder, options, start
+        self.device = choose_device(options.device)
+        before = learned_pictures(start).digests if start is not None else frozenset()
+        self.learned = LearnedPictures(before | set(column(train, "sha256")))
+        self.pictures = torch.from_numpy(np.array(pixels(train, options.height, options.width))).permute(0, 3, 1, 2)
+        self.state = new_state(options, start, self.device)
+        self.total = math.ceil(options.kimg * 1000 / options.batch)
+        self.snap_steps = max(1, round(options.snap * 1000 / options.batch))
+        self.measurement = Measurement(folder.path, self.pictures, options.measure, options.seed)
+
+    def run(self) -> None:
+        options, state = self.options, self.state
+        checkpoint = self.folder.path / CHECKPOINT
+        resumed = checkpoint.exists()
+        if resumed:
+            state.load(checkpoint)
+            say(f"going on at {state.step * options.batch / 1000:.1f} kimg")
+        with MetricsLog(self.folder.path, state.step if resumed else None) as log:
+            if not resumed:
+                self._snapshot(log)
+            saved = time.monotonic()
+            done = state.step * options.batch
+            with progress("training the generator", self.total * options.batch, "pictures", done=done) as bar:
+                while state.step < self.total:
+                    facts = self._step()
+                    bar.advance(options.batch, **facts)
+                    if state.step % 16 == 0:
+                        log.write(state.step, kimg=state.step * options.batch / 1000, ada_p=state.ada_p, **facts)
+                    snap = state.step % self.snap_steps == 0 or state.step == self.total
+                    if snap:
+                        self._snapshot(log)
+                    if snap or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        state.save(checkpoint)
+                        saved = time.monotonic()
+        outputs = save_networks(self.folder.path, options, state.average, state.discriminator, self.learned)
+        self.folder.finish(outputs, kimg=state.step * options.batch / 1000, ada_p=state.ada_p)
+        checkpoint.unlink()
+
+    def _step(self) -> dict[str, float]:
+        """One step of each network, the discriminator first: the other way round they chase each other in circles.
+
+        The pictures that the discriminator learns from then teach the generator, through the new discriminator.
+        """
+        options, state = self.options, self.state
+        rng = torch.Generator().manual_seed(options.seed * 1_000_003 + state.step)
+        real = self._real(rng)
+        z = torch.randn(2, options.batch, options.w_dim, generator=rng).to(self.device)
+        noise = torch.randn(options.batch, state.generator.noise_length, generator=rng).to(self.device)
+        w = _mixed_styles(state.generator, z, options.mixing, rng)
+        with autocast(self.device, options.precision):
+            fake = state.generator.synthesize(w, noise)
+            loss_d, penalty, logits = self._discriminator_loss(real, fake.detach(), rng)
+        _descend(state.adam_d, loss_d)
+        state.discriminator.requires_grad_(False)
+        with autocast(self.device, options.precision):
+            loss_g = F.softplus(-state.discriminator(augment(fake, state.ada_p, rng))).mean()
+        _descend(state.adam_g, loss_g)
+        state.discriminator.requires_grad_(True)
+        losses = {"loss_g": float(loss_g.detach()), "loss_d": float(loss_d.detach())}
+        if not all(math.isfinite(value) for value in losses.values()):
+            raise UserError(
+                f"the loss is not finite at step {state.step}; the last good checkpoint is kept in {self.folder.path}: "
+                "train with a smaller lr or a larger gamma in a new folder."
+            )
+        sign = float(logits.detach().sign().mean())
+        state.step += 1
+        self._average()
+        self._adapt(sign)
+        return {**losses, "r1": penalty, "sign": sign}
+
+    def _real(self, rng: torch.Generator) -> Tensor:
+        """Return the step's real pictures [batch, 3, H, W] in -1 to 1, in an order drawn anew for each pass."""
+        options, n = self.options, len(self.pictures)
+        first = self.state.step * options.batch
+        places = np.arange(first, first + options.batch)
+        index = np.empty(options.batch, dtype=np.int64)
+        for epoch in np.unique(places // n):
+            order = np.random.default_rng((options.seed, int(epoch))).permutation(n)
+            index[places // n == epoch] = order[places[places // n == epoch] % n]
+        x = self.pictures[torch.from_numpy(index)].to(self.device).float() / 127.5 - 1
+        if options.mirror:
+            flip = torch.rand(options.batch, generator=rng) < 0.5
+            x = torch.where(flip[:, None, None, None].to(self.device), x.flip(3), x)
+        return x
+
+    def _discriminator_loss(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> tuple[Tensor, float, Tensor]:
+        """Return the loss, the R1 penalty (0 on steps without) and the logits of the real pictures."""
+        options, state = self.options, self.state
+        penalised = state.step % options.r1_every == 0
+        real = real.requires_grad_(penalised)
+        logits = state.discriminator(augment(real, state.ada_p, rng))
+        loss = F.softplus(state.discriminator(augment(fake, state.ada_p, rng))).mean() + F.softplus(-logits).mean()
+        if not penalised:
+            return loss, 0.0, logits
+        (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        r1 = slope.square().sum((1, 2, 3)).mean()
+        return loss + r1 * (options.gamma / 2 * options.r1_every), float(r1.detach()), logits
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        options, state = self.options, self.state
+        half_life = min(options.ema_kimg * 1000, state.step * options.batch * options.ema_rampup)
+        beta = 0.5 ** (options.batch / max(half_life, 1e-8))
+        for average, value in zip(state.average.parameters(), state.generator.parameters(), strict=True):
+            average.lerp_(value, 1 - beta)
+        state.average.mapping.mean.copy_(state.generator.mapping.mean)
+
+    def _adapt(self, sign: float) -> None:
+        options, state = self.options, self.state
+        state.signs += sign / ADAPT_EVERY
+        if state.step % ADAPT_EVERY == 0:
+            if options.ada_target > 0:
+                shown = ADAPT_EVERY * options.batch
+                state.ada_p = adapt(state.ada_p, state.signs, options.ada_target, shown, options.ada_kimg)
+            state.signs = 0.0
+
+    def _snapshot(self, log: MetricsLog) -> None:
+        kimg = self.state.step * self.options.batch / 1000
+        grid, values = self.measurement.take(self.state.average, kimg)
+        log.picture(self.state.step, "samples", grid)
+        if values:
+            log.write(
+                self.state.step,
+                kimg=kimg,
+                **{k: v for k, v in values.items() if isinstance(v, int | float) and k != "kimg"},
+            )
+
+
+def new_state(options: GanOptions, start: Path | None, device: torch.device) -> State:
+    """Return networks and optimisers before the first step, from random weights or from the folder `start`."""
+    torch.manual_seed(options.seed)
+    generator, discriminator = Generator(options), Discriminator(options)
+    if start is not None:
+        carry_over(start, generator, discriminator, options)
+    networks: list[nn.Module] = [generator, discriminator]
+    for network in networks:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return State(
+        generator,
+        discriminator,
+        average=copy.deepcopy(generator).requires_grad_(False),
+        adam_g=torch.optim.Adam(generator.parameters(), lr=options.lr_g, betas=(0.0, 0.99), eps=1e-8),
+        adam_d=torch.optim.Adam(discriminator.parameters(), lr=options.lr_d, betas=(0.0, 0.99), eps=1e-8),
+        step=0,
+        ada_p=options.ada_p,
+        signs=0.0,
+    )
+
+
+def _mixed_styles(generator: Generator, z: Tensor, probability: float, rng: torch.Generator) -> Tensor:
+    """Return styles [N, num_ws, w_dim]; with `probability`, those from a random layer on come from a second z."""
+    n = z.shape[1]
+    first, second = generator.mapping(z.flatten(0, 1)).split(n)
+    with torch.no_grad():
+        generator.mapping.mean.lerp_(first.mean(0), 1 - MEAN_BETA)
+    cut = torch.randint(1, generator.num_ws, (n,), generator=rng)
+    cut = torch.where(torch.rand(n, generator=rng) < probability, cut, generator.num_ws)
+    from_first = (torch.arange(generator.num_ws)[None] < cut[:, None]).to(z.device)
+    return torch.where(from_first[:, :, None], first[:, None], second[:, None])
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()

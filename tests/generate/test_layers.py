@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from synreid.generate.layers import EqualConv, ModulatedConv, blur, upsample
+from synreid.generate.options import GanOptions
+from synreid.generate.stylegan2 import Discriminator, Generator, append_deviation, resolutions
+from synreid.stage.errors import UserError
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_modulated_conv_equals_scaled_weights_of_the_paper(demodulate: bool) -> None:
+    torch.manual_seed(0)
+    layer = ModulatedConv(5, 7, 3, w_dim=4, demodulate=demodulate)
+    x, w = torch.randn(3, 5, 8, 6), torch.randn(3, 4)
+    style = layer.style(w)
+    for n in range(3):  # equations 1 to 3 of the StyleGAN2 paper, picture by picture
+        weight = layer.weight * layer.scale * style[n][None, :, None, None]
+        if demodulate:
+            weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        expected = F.conv2d(x[n : n + 1], weight, padding=1)
+        torch.testing.assert_close(layer(x, w)[n : n + 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_up_sampling_conv_equals_zero_insertion_and_filter() -> None:
+    torch.manual_seed(0)
+    layer = ModulatedConv(3, 4, 3, w_dim=4, up=True, demodulate=False)
+    x, w = torch.randn(2, 3, 6, 5), torch.randn(2, 4)
+    scaled = x * layer.style(w)[:, :, None, None]
+    spread = torch.zeros(2, 3, 12, 10)
+    spread[:, :, ::2, ::2] = scaled
+    kernel = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 16
+    full = F.conv2d(F.pad(spread, (2, 2, 2, 2)), layer.weight.flip(2, 3) * layer.scale)
+    expected = F.conv2d(F.pad(full, (1, 1, 1, 1)), kernel.expand(4, 1, 4, 4), groups=4)
+    made = layer(x, w)
+    assert made.shape == (2, 4, 12, 10)
+    inner = (slice(None), slice(None), slice(3, -3), slice(3, -3))
+    candidates = [expected[:, :, dy : dy + 12, dx : dx + 10] for dy in range(2) for dx in range(2)]
+    assert min(float((made[inner] - c[inner]).detach().abs().max()) for c in candidates if c.shape == made.shape) < 1e-4
+
+
+def test_blur_keeps_the_mean_and_upsample_a_constant() -> None:
+    x = torch.ones(1, 2, 8, 8)
+    torch.testing.assert_close(blur(x, pad=2)[:, :, 3:-3, 3:-3], torch.ones(1, 2, 3, 3))
+    torch.testing.assert_close(upsample(x), torch.ones(1, 2, 16, 16))
+
+
+def test_equalised_layer_starts_with_unit_variance() -> None:
+    torch.manual_seed(0)
+    layer = EqualConv(64, 64, 3, bias=False)
+    assert float(layer(torch.randn(8, 64, 16, 16)).detach().std()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_deviation_channel_by_plain_loops() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(8, 3, 4, 2)
+    made = append_deviation(x)[:, -1]
+    for group in range(2):  # pictures group, group + 2, ... form a group of four
+        members = x[[group, group + 2, group + 4, group + 6]]
+        expected = (members.var(0, correction=0) + 1e-8).sqrt().mean()
+        assert float(made[group + 2].mean()) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 32), (128, 48), (128, 64), (32, 16), (48, 80)])
+def test_any_rectangle(height: int, width: int) -> None:
+    options = GanOptions(height=height, width=width, channels=8, w_dim=8)
+    generator, discriminator = Generator(options), Discriminator(options)
+    w = generator.styles(torch.randn(4, 8))
+    assert w.shape == (4, generator.num_ws, 8)
+    pictures = generator.synthesize(w, torch.randn(4, generator.noise_length))
+    assert pictures.shape == (4, 3, height, width)
+    assert discriminator(pictures).shape == (4,)
+
+
+def test_size_that_cannot_be_halved_is_refused() -> None:
+    with pytest.raises(UserError, match="101"):
+        resolutions(101, 50)
+
+
+def test_truncation_moves_to_the_mean() -> None:
+    generator = Generator(GanOptions(height=16, width=8, channels=8, w_dim=8))
+    generator.mapping.mean.fill_(3.0)
+    z = torch.randn(2, 8)
+    whole, half, none = (generator.styles(z, psi) for psi in (1.0, 0.5, 0.0))
+    torch.testing.assert_close(half, (whole + 3.0) / 2)
+    torch.testing.assert_close(none, torch.full_like(none, 3.0))
+
+
+def test_r1_differentiates_twice() -> None:
+    discriminator = Discriminator(GanOptions(height=16, width=8, channels=8))
+    x = torch.randn(4, 3, 16, 8, requires_grad=True)
+    (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    slope.square().sum().backward()
+    gradient = discriminator.blocks[0].conv.weight.grad
+    assert gradient is not None
+    assert math.isfinite(float(gradient.abs().sum()))
+    assert float(gradient.abs().sum()) > 0
