@@ -24,8 +24,8 @@ from synreid.label.new_identity import NewIdentity
 from synreid.reid.backbone import build
 from synreid.reid.batches import PixelBatches
 from synreid.reid.options import ReidOptions
-from synreid.reid.precision import autocast, pick_device, pick_precision
 from synreid.reid.train import Training, fit, optimiser_for
+from synreid.stage.device import autocast, choose_device, use_bfloat16
 from synreid.stage.files import write_json
 from synreid.stage.log import say
 from synreid.stage.machine import machine
@@ -37,7 +37,7 @@ TO_REACH = 0.9
 def fixed(state: Training, pictures: torch.Tensor, labels: torch.Tensor, steps: int, precision: str) -> None:
     """Take `steps` steps on the same batch."""
     for _ in range(steps):
-        with autocast(precision, pictures.device):
+        with autocast(pictures.device, precision):
             logits = state.network(pictures).float()
         loss = functional.cross_entropy(logits, labels)
         state.optimiser.zero_grad(set_to_none=True)
@@ -53,8 +53,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/speed/reid-loop.json"), help="where the result goes")
     given = parser.parse_args()
     options = ReidOptions(steps=given.steps)
-    device = pick_device()
-    precision = pick_precision(options.precision, device)
+    device = choose_device()
+    precision = "bf16" if use_bfloat16(device, options.precision) else "fp32"
     draw = np.random.default_rng(options.seed)
     names = [f"{k % PERSONS:03d}" for k in range(PICTURES)]
     chosen = NewIdentity()

@@ -1,0 +1,203 @@
+"""One function a command. Positional parameters are positional on the command line, keyword-only ones are options."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from synreid.data.street.options import StreetOptions
+from synreid.generate.options import GanOptions, PersonOptions
+from synreid.reid.options import ReidOptions
+from synreid.select.options import SelectOptions
+
+
+def data_check(path: Path, *, camera_pattern: str | None = None) -> int:
+    """Say what a folder or CSV file of person pictures holds, and every rule that it breaks.
+
+    Args:
+        path: Folder in Market-1501 layout, folder with one folder a person, or CSV file.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from rich.console import Console
+
+    from synreid.data.check import check, format_report
+
+    report = check(path, camera_pattern)
+    Console(highlight=False).print(format_report(report))
+    return 0 if report.ok else 2
+
+
+def data_street(out: Path, *, options: StreetOptions) -> None:
+    """Draw the embedded set `street` as a folder in Market-1501 layout, with the truth about every picture.
+
+    Args:
+        out: Folder to write; must not hold anything yet.
+        options: Size and seed.
+    """
+    from synreid.data.street.write import draw_street
+
+    print(draw_street(out, options))
+
+
+def gan_train(
+    *,
+    data: Path,
+    out: Path,
+    options: GanOptions,
+    subset: float = 1.0,
+    subset_seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Train a generator on the training split of a folder; a run that was cut off goes on.
+
+    Args:
+        data: Folder or CSV file of person pictures.
+        out: Folder for the generator, its snapshots and curves.
+        options: The generator and its training.
+        subset: Share of the training persons to learn from, above 0 and up to 1.
+        subset_seed: Seed of the draw of those persons.
+        resume: Only go on with a run that is there; never start a new one.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.splits import subset as part_of
+    from synreid.generate.train import train_gan
+    from synreid.stage.errors import UserError
+
+    if resume and not (out / "run.json").exists():
+        raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
+    table = part_of(open_data(data), fraction=subset, seed=subset_seed)
+    asked = {"data": data, "out": out, "subset": subset, "subset_seed": subset_seed}
+    print(train_gan(table, out, options, {**asked, **dataclasses.asdict(options)}))
+
+
+def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:
+    """Make artificial persons with a trained generator: the same options give the same bytes.
+
+    Args:
+        gan: Folder of a finished `gan train`.
+        out: Folder for the pictures and their table.
+        options: How many persons, and how their pictures differ.
+    """
+    from synreid.generate.persons import make_persons
+
+    print(make_persons(gan, out, options))
+
+
+def select_run(persons: Path, *, data: Path | None = None, out: Path | None = None, options: SelectOptions) -> None:
+    """Discard made pictures that show no person or not the same person, and say how many and why.
+
+    Args:
+        persons: Folder of a finished `persons make`.
+        data: Folder or CSV file of real pictures; its training split sets thresholds.
+        out: Folder for the selection; by default `selection` in the persons' folder's own parent.
+        options: The rules.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.table import pick
+    from synreid.select.run import select
+
+    real = pick(open_data(data), split="train") if data is not None else None
+    print(select(persons, real, out or persons.with_name(persons.name + "-selection"), options))
+
+
+def reid_train(
+    *,
+    data: Path,
+    out: Path,
+    options: ReidOptions,
+    add: Path | None = None,
+    labels: Literal["new-identity", "shuffled"] = "new-identity",
+) -> None:
+    """Train a re-ID model on the training split of a folder, with artificial persons added if asked.
+
+    Args:
+        data: Folder or CSV file of person pictures.
+        out: Folder for the model and its curves.
+        options: The model and its training.
+        add: Artificial persons to add: a selection (its kept pictures) or a persons folder (all of them).
+        labels: How made pictures are labelled.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.table import pick
+    from synreid.reid.train import train
+    from synreid.select.made import made_pictures
+
+    made = made_pictures(add) if add is not None else None
+    asked = {"data": data, "out": out, "add": add}
+    print(train(pick(open_data(data), split="train"), made, out, options, labels, asked=asked))
+
+
+def reid_evaluate(model: Path, *, data: Path, out: Path | None = None) -> None:
+    """Rank the gallery for every query and print Rank-1, 5, 10, mAP in both conventions, and mINP.
+
+    Args:
+        model: Folder of a finished `reid train`.
+        data: Folder or CSV file with query and gallery.
+        out: Folder for the scores; by default the model's own.
+    """
+    from synreid.data.scan import open_data
+    from synreid.reid.evaluate import evaluate_model
+
+    summary = evaluate_model(model, open_data(data), out).summary
+    names = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "map": "mAP (standard)"}
+    names |= {"map_trapezoid": "mAP (trapezoid)", "minp": "mINP"}
+    for key, name in names.items():
+        print(f"{name:16} {summary[key] * 100:6.2f} %")
+    print(f"{'queries':16} {summary['queries']:6d}, without a match and left out: {summary['unmatched']}")
+
+
+def study(recipe: str, *, out: Path, data: Path | None = None, gan: Path | None = None) -> None:
+    """Answer the question: do artificial persons help? Generator, persons, selection, all arms, all seeds, report.
+
+    Args:
+        recipe: Name of a shipped recipe (demo, quick, market-cpu, thesis) or a YAML file.
+        out: Folder for everything that the study makes.
+        data: Folder or CSV file of person pictures; left out, the recipe's embedded set is drawn.
+        gan: Folder of a finished generator to use instead of training one.
+    """
+    from synreid.report.page import write_report
+    from synreid.stage.files import read_json
+    from synreid.study.run import STUDY, run_study
+
+    run_study(recipe, data, out, gan)
+    report_path = write_report(out)
+    print(_table(read_json(out / STUDY)))
+    print(f"report: {report_path.resolve()}")
+
+
+def report(folder: Path) -> None:
+    """Write the report of a study again, as one HTML file that opens without a network.
+
+    Args:
+        folder: Folder of a finished study.
+    """
+    from synreid.report.page import write_report
+
+    print(write_report(folder))
+
+
+def _table(result: dict[str, Any]) -> str:
+    """Return the study's answer and its two tables as plain text."""
+    rows = {row["arm"]: row for row in result["summary"]}
+    lines = ["", f"{'arm':44} {'steps':>6} {'Rank-1':>14} {'mAP':>14} {'mAP trapezoid':>14}"]
+    for arm in result["arms"]:
+        row = rows[arm["name"]]
+        cells = "".join(f" {_percent(row, metric):>14}" for metric in ("rank1", "map", "map_trapezoid"))
+        lines.append(f"{arm['title']:44} {arm['steps']:6d}{cells}")
+    titles = {arm["name"]: arm["title"] for arm in result["arms"]}
+    lines.append("")
+    for row in result["differences"]:
+        if row["low"] is not None:
+            interval = (
+                f"{row['mean'] * 100:+.2f} points, 95 % interval {row['low'] * 100:+.2f} to {row['high'] * 100:+.2f}"
+            )
+            metric = {"map": "mAP", "rank1": "Rank-1"}[row["metric"]]
+            lines.append(f"{metric}: {titles[row['arm']]}, against {titles[row['against']]}: {interval}")
+    return "\n".join([*lines, "", result["answer"]])
+
+
+def _percent(row: dict[str, Any], metric: str) -> str:
+    deviation = row[f"{metric}_sd"]
+    spread = f" ± {deviation * 100:.1f}" if deviation is not None else ""
+    return f"{row[f'{metric}_mean'] * 100:.1f}{spread}"

@@ -1,0 +1,184 @@
+"""The entry point: builds a parser from each command's function, runs it, and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from synreid.cli import commands
+from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
+from synreid.reid.options import PRESETS as REID_PRESETS
+from synreid.select.options import PRESETS as SELECT_PRESETS
+from synreid.stage.errors import UserError
+
+GROUPS = {
+    "data": "look at a data set, or draw the embedded one",
+    "gan": "train a generator",
+    "persons": "make artificial persons",
+    "select": "keep the good pictures",
+    "reid": "train and evaluate re-ID models",
+}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "data check": commands.data_check,
+    "data street": commands.data_street,
+    "gan train": commands.gan_train,
+    "persons make": commands.persons_make,
+    "select run": commands.select_run,
+    "reid train": commands.reid_train,
+    "reid evaluate": commands.reid_evaluate,
+    "study": commands.study,
+    "report": commands.report,
+}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "gan train": GAN_PRESETS,
+    "persons make": PERSON_PRESETS,
+    "select run": SELECT_PRESETS,
+    "reid train": REID_PRESETS,
+}
+INTERRUPTED = 130
+BAD_INPUT = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; exits with 0, 2 for bad input (one sentence), 130 for ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.exit(_run(argv))
+    except UserError as error:
+        _fail(str(error), BAD_INPUT)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail("the disk is full; free some room and run the same command again to go on.", BAD_INPUT)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on from here.", INTERRUPTED)
+
+
+def _fail(text: str, code: int) -> None:
+    print(f"synreid: {text}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _run(argv: list[str]) -> int:
+    parser = _parser(argv)
+    found = parser.parse_args(argv)
+    name, chosen = _chosen(found)
+    function = COMMANDS[name]
+    values: dict[str, Any] = {}
+    positional: list[Any] = []
+    for parameter, hint in _parameters(function):
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            fields = {field.name: chosen[field.name] for field in dataclasses.fields(hint)}
+            values[parameter.name] = hint(**fields)
+            continue
+        value = chosen[parameter.name]
+        if value is None and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            value = _from_config(chosen, parameter.name, hint)
+        if value is None and parameter.default is inspect.Parameter.empty:
+            raise UserError(f"synreid {name} needs {_shown(parameter)}; see `synreid {name} --help`.")
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            values[parameter.name] = value
+        else:
+            positional.append(value)
+    return function(*positional, **values) or 0
+
+
+def _from_config(chosen: Namespace, name: str, hint: Any) -> Any:
+    """Return a positional argument that only the configuration file gives: argparse forgets those."""
+    for file in chosen["config"] or ():
+        values = yaml.safe_load(Path(str(file)).read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.get(name) is not None:
+            return hint(values[name])
+    return None
+
+
+def _shown(parameter: inspect.Parameter) -> str:
+    keyword = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    return f"--{parameter.name}" if keyword else parameter.name.upper()
+
+
+def _parameters(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:
+    hints = get_type_hints(function)
+    return [(parameter, hints[name]) for name, parameter in inspect.signature(function).parameters.items()]
+
+
+def _parser(argv: list[str]) -> ArgumentParser:
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    from synreid import __version__
+
+    root = ArgumentParser(
+        prog="synreid", description="Artificial persons for person re-identification, and whether they help."
+    )
+    root.add_argument("--version", action="version", version=f"synreid {__version__}")
+    subcommands = root.add_subcommands(dest="command", required=True)
+    groups: dict[str, Any] = {}
+    for name, function in COMMANDS.items():
+        group, _, leaf = name.partition(" ")
+        if not leaf:
+            subcommands.add_subcommand(group, _command_parser(name, function, argv), help=_summary(function))
+            continue
+        if group not in groups:
+            parser = ArgumentParser(prog=f"synreid {group}", description=GROUPS[group])
+            subcommands.add_subcommand(group, parser, help=GROUPS[group])
+            groups[group] = parser.add_subcommands(dest="action", required=True)
+        groups[group].add_subcommand(leaf, _command_parser(name, function, argv), help=_summary(function))
+    return root
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return parse_docstring(inspect.getdoc(function) or "").short_description or ""
+
+
+def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"synreid {name}", description=_summary(function))
+    parser.add_argument(
+        "--config", action="config", help="YAML file with any of these options, such as a stage's config.yaml."
+    )
+    presets = PRESETS.get(name)
+    if presets:
+        parser.add_argument(
+            "--preset", choices=sorted(presets), help="Set of options to start from; options given beside it win."
+        )
+    help_of = {entry.arg_name: entry.description for entry in parse_docstring(inspect.getdoc(function) or "").params}
+    for parameter, hint in _parameters(function):
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            parser.add_class_arguments(hint, None, help=help_of[parameter.name])
+            continue
+        missing = parameter.default is inspect.Parameter.empty
+        settings: dict[str, Any] = {"type": hint | None if missing else hint, "help": help_of[parameter.name]}
+        settings["default"] = None if missing else parameter.default
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            parser.add_argument(f"--{parameter.name}", **settings)
+        else:
+            parser.add_argument(parameter.name, nargs="?", **settings)
+    chosen = _preset(argv)
+    if presets and chosen in presets:
+        parser.set_defaults(presets[chosen])
+    return parser
+
+
+def _preset(argv: list[str]) -> str | None:
+    """Return the preset's name from the raw arguments: it changes defaults, so it is needed before they are parsed."""
+    for place, word in enumerate(argv):
+        if word == "--preset" and place + 1 < len(argv):
+            return argv[place + 1]
+        if word.startswith("--preset="):
+            return word.removeprefix("--preset=")
+    return None
+
+
+def _chosen(found: Namespace) -> tuple[str, Namespace]:
+    """Return the command's whole name and its own arguments."""
+    group = found["command"]
+    inner = found[group]
+    action = inner.get("action")
+    return (f"{group} {action}", inner[action]) if action else (group, inner)

@@ -1,0 +1,85 @@
+"""The arms of a study: what each one trains on, and which other one it is to be held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from synreid.data.table import column, rows
+from synreid.stage.errors import UserError
+from synreid.study.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    `persons` artificial persons are added (0: none). `steps_of` names the arm whose number of optimisation steps this
+    one takes. `against` names the arms that it is compared with.
+    """
+
+    name: str
+    title: str
+    persons: int = 0
+    real: bool = True
+    resolution: Literal["full", "generator"] = "generator"
+    steps_of: str | None = None
+    labels: str = "new-identity"
+    random_erasing: float | None = None
+    against: tuple[str, ...] = ()
+
+    @property
+    def control(self) -> bool:
+        """Whether the arm is there for others to be held against."""
+        return self.persons == 0
+
+
+def arms_of(recipe: Recipe) -> list[Arm]:
+    """Return the arms in the order in which they are run: those that others need come first."""
+    arms = [Arm("real", "real pictures")]
+    if recipe.full_resolution:
+        arms.append(Arm("real-full", "real pictures, full resolution", resolution="full"))
+    for amount in sorted(recipe.amounts):
+        added, matched = f"persons-{amount}", f"real-as-{amount}"
+        arms.append(Arm(added, f"real + {amount} artificial persons", persons=amount, against=(matched, "real")))
+        arms.append(Arm(matched, f"real, as many steps as with {amount} persons", steps_of=added, against=("real",)))
+    most = max(recipe.amounts)
+    added, matched = f"persons-{most}", f"real-as-{most}"
+    extra = {
+        "random-erasing": Arm(
+            "random-erasing", "real with random erasing", steps_of=added, random_erasing=0.5, against=(matched,)
+        ),
+        "synthetic-only": Arm(
+            "synthetic-only", f"{most} artificial persons alone", persons=most, real=False, against=("real",)
+        ),
+        "shuffled-labels": Arm(
+            "shuffled-labels",
+            f"real + {most} persons, labels shuffled",
+            most,
+            labels="shuffled",
+            against=(added, matched),
+        ),
+    }
+    return arms + [extra[name] for name in recipe.extra]
+
+
+def draw_persons(kept: pa.Table, amount: int, pictures: int, seed: int) -> pa.Table:
+    """Return `pictures` kept pictures of each of `amount` persons.
+
+    The order of persons is drawn by `seed`, so that a smaller amount lies within a larger one. Raises UserError when
+    too few persons have that many kept pictures.
+    """
+    pids = column(kept, "pid")
+    names, counts = np.unique(pids.astype(str), return_counts=True)
+    enough = names[counts >= pictures]
+    if len(enough) < amount:
+        raise UserError(
+            f"{amount} artificial persons with {pictures} pictures each are to be added, but selection left "
+            f"{len(enough)} such persons of {len(names)}; make more persons or pictures, or keep fewer of each."
+        )
+    chosen = np.random.default_rng((seed, 11)).permutation(enough)[:amount]
+    index = np.concatenate([np.flatnonzero(pids == name)[:pictures] for name in sorted(chosen)])
+    return rows(kept, index)

@@ -1,0 +1,122 @@
+"""A recipe: everything that decides a study's result, as YAML that a person can read and change."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from synreid.data.street.options import StreetOptions
+from synreid.generate.options import GanOptions, PersonOptions
+from synreid.reid.options import ReidOptions
+from synreid.select.options import SelectOptions
+from synreid.stage.errors import UserError
+
+SHIPPED = Path(__file__).parent / "recipes"
+ExtraArm = Literal["random-erasing", "synthetic-only", "shuffled-labels"]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which training persons the study has: the same ones for the same seed, a smaller part within a larger one."""
+
+    fraction: float | None = None
+    """Share of the training persons, above 0 and up to 1."""
+    identities: int | None = None
+    """Number of training persons, at most; all where there are fewer."""
+    seed: int = 0
+    """Seed of the draw."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole study: data, generator, persons, selection, arms and seeds."""
+
+    name: str
+    """What the study is called in its report."""
+    question: str = "Do artificial persons help this re-ID model?"
+    """The question that the report answers."""
+    street: StreetOptions | None = None
+    """The embedded set to draw when no folder is given."""
+    subset: Subset = field(default_factory=Subset)
+    """Training persons to use; the test persons are always all of them."""
+    gan: GanOptions = field(default_factory=GanOptions)
+    """The generator and its training."""
+    persons: PersonOptions = field(default_factory=PersonOptions)
+    """The pool of artificial persons: more persons and pictures than are used, since selection discards some."""
+    select: SelectOptions = field(default_factory=SelectOptions)
+    """Which pictures to keep."""
+    reid: ReidOptions = field(default_factory=ReidOptions)
+    """The re-ID model; its seed is set by the study."""
+    amounts: tuple[int, ...] = (50,)
+    """Numbers of artificial persons to add, an arm for each."""
+    keep: int = 10
+    """Kept pictures of each added person."""
+    extra: tuple[ExtraArm, ...] = ()
+    """Further arms: random erasing on real pictures, artificial persons alone, the same with shuffled labels."""
+    full_resolution: bool = True
+    """Also train on the real pictures as they are, not passed through the generator's resolution."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of re-ID training and of the draw of persons, the same in every arm."""
+    command: str | None = None
+    """The user's own training command in place of SynReID's re-ID stage; see `synreid.reid.command`."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a recipe that cannot give an answer."""
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must be different numbers, at least one.")
+        if not self.amounts or min(self.amounts) < 1:
+            raise UserError(f"recipe {self.name}: amounts {list(self.amounts)} must be numbers of persons above 0.")
+        if max(self.amounts) > self.persons.persons:
+            raise UserError(
+                f"recipe {self.name}: {max(self.amounts)} persons are to be added, but only {self.persons.persons} are "
+                "made; raise persons.persons or lower amounts."
+            )
+        if self.keep > self.persons.images:
+            raise UserError(
+                f"recipe {self.name}: {self.keep} pictures of a person are to be kept, but only {self.persons.images} "
+                "are made; raise persons.images or lower keep."
+            )
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return the shipped recipe `name`, or the one in the YAML file of that path; raises UserError otherwise."""
+    path = SHIPPED / f"{name}.yaml"
+    if not path.exists():
+        path = Path(name)
+    if not path.is_file():
+        raise UserError(f"recipe {name} is neither shipped ({', '.join(shipped_recipes())}) nor a YAML file.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable as YAML ({' '.join(str(error).split())}); correct it.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a recipe; it must hold keys such as name, amounts and seeds.")
+    return recipe_from(values, str(path))
+
+
+def recipe_from(values: dict[str, Any], origin: str) -> Recipe:
+    """Build a recipe from plain values; `origin` is named in the UserError that a wrong key or value raises."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Recipe, None)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return _build(parser, values)
+    except (ArgumentError, TypeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{origin} is not a recipe that can be run ({reason}); correct it.") from error
+
+
+def _build(parser: ArgumentParser, values: dict[str, Any]) -> Recipe:
+    namespace = parser.instantiate(parser.parse_object(values))
+    return Recipe(**{name: getattr(namespace, name) for name in Recipe.__dataclass_fields__})

@@ -1,0 +1,269 @@
+"""Runs a study: every stage in its order, every training once, and the answer in `study.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from synreid.data.pixels import pixels
+from synreid.data.scan import open_data
+from synreid.data.splits import subset
+from synreid.data.street.write import draw_street
+from synreid.data.table import column, concat, pick, read_table, table_fingerprint
+from synreid.generate.network import GENERATOR, generator_fingerprint, learned_pictures
+from synreid.generate.persons import TABLE, make_persons
+from synreid.generate.sample import StyleSampler
+from synreid.generate.train import train_gan
+from synreid.quality.origin import origin_auc
+from synreid.reid.command import run_command
+from synreid.reid.embed import ReidEmbedder
+from synreid.reid.evaluate import evaluate_model
+from synreid.reid.options import ReidOptions
+from synreid.reid.train import planned_steps, train
+from synreid.select.run import kept_rows, read_selection, select
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json, write_json, write_text
+from synreid.stage.fingerprint import plain
+from synreid.stage.folder import StageFolder, now, read_run
+from synreid.stage.log import say
+from synreid.study.answer import answer_of, differences_of, summary_of
+from synreid.study.arms import Arm, arms_of, draw_persons
+from synreid.study.guard import check_no_leak
+from synreid.study.recipe import Recipe, Subset, load_recipe
+
+VERSION = 1
+STUDY = "study.json"
+ORIGIN = "origin.json"
+JUDGE_SHARE = 2 / 3  # of the training persons; the others calibrate the consistency rule
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all arms share."""
+
+    real: pa.Table
+    test: pa.Table
+    kept: pa.Table
+    resolution: str
+    generator: Path
+    persons: Path
+    selection: Path
+
+
+def run_study(recipe: str, data: Path | None, out: Path, gan: Path | None = None) -> Path:
+    """Run the study that `recipe` (a shipped name or a YAML file) describes and return its folder `out`.
+
+    `data` is the user's folder; left out, the recipe's own `street` is drawn. `gan` is the folder of a finished
+    generator to use instead of training one. A study that was cut off goes on where it stopped.
+    Raises UserError for data or a recipe that cannot give an answer.
+    """
+    wanted = load_recipe(recipe)
+    table = open_data(data) if data is not None else None
+    if table is None and wanted.street is None:
+        raise UserError(f"recipe {wanted.name} needs pictures; name their folder with --data.")
+    asked = {"recipe": recipe, "data": data, "out": out, "gan": gan}
+    inputs = {"recipe": plain(wanted)}
+    if table is not None:
+        inputs["data"] = table_fingerprint(table)
+    if gan is not None:
+        read_run(gan, "gan")
+        inputs["gan"] = generator_fingerprint(gan)
+    with StageFolder(out, "study", VERSION, asked, inputs, unnamed=tuple(asked)) as folder:
+        if not folder.complete:
+            write_text(out / "recipe.yaml", yaml.safe_dump(plain(wanted), sort_keys=False))
+            if table is None:
+                table = open_data(_drawn(wanted, out / "street"))
+            name = Path(data).resolve().name if data is not None else "street"
+            result = _Study(wanted, table, name, out, gan).run()
+            result |= {"machine": folder.run["machine"], "started": folder.run["started"], "finished": now()}
+            result["config"] = asked
+            write_json(out / STUDY, result)
+            folder.finish({"study": STUDY})
+    return out
+
+
+def _drawn(recipe: Recipe, folder: Path) -> Path:
+    if not folder.exists():
+        assert recipe.street is not None
+        draw_street(folder, recipe.street)
+    return folder
+
+
+class _Study:
+    """One run of a recipe on one data set."""
+
+    def __init__(self, recipe: Recipe, table: pa.Table, name: str, out: Path, gan: Path | None) -> None:
+        self.recipe, self.table, self.name, self.out, self.gan = recipe, table, name, out, gan
+        self.arms = arms_of(recipe)
+        self.notes: list[str] = []
+        self.times: dict[str, float] = {}
+
+    def run(self) -> dict[str, Any]:
+        material = self._material()
+        results = self._trainings(material)
+        differences = differences_of(self.arms, results)
+        return {
+            "recipe": self.recipe.name,
+            "question": self.recipe.question,
+            "answer": answer_of(self.arms, differences, len(self.recipe.seeds)),
+            "arms": [self._arm_facts(arm, material) for arm in self.arms],
+            "seeds": list(self.recipe.seeds),
+            "results": results,
+            "summary": summary_of(self.arms, results),
+            "differences": differences,
+            "generator": self._generator_facts(material),
+            "selection": read_json(material.selection / "summary.json"),
+            "origin": self._origin(material),
+            "data": self._data_facts(material),
+            "notes": self.notes,
+            "times": self.times,
+        }
+
+    def _material(self) -> Material:
+        recipe, out = self.recipe, self.out
+        available = len({pid for pid in column(pick(self.table, split="train"), "pid") if pid is not None})
+        chosen = _subset(self.table, recipe.subset, available)
+        real, test = pick(chosen, split="train"), pick(chosen, split=("query", "gallery"))
+        generator = self.gan or self._timed("generator", lambda: train_gan(real, out / "gan", recipe.gan))
+        learned = learned_pictures(generator).digests
+        unknown = check_no_leak(learned, self.table, real)
+        if unknown:
+            self.notes.append(
+                f"The generator also learned from {unknown} pictures that are not in this data set "
+                f"(started from {recipe.gan.start})."
+            )
+        persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
+        sampler = StyleSampler.load(generator)
+        resolution = f"{sampler.height}x{sampler.width}"
+        selection = self._timed("selection", lambda: self._select(persons, real, resolution))
+        kept = kept_rows(read_table(persons / TABLE), read_selection(selection))
+        return Material(real, test, kept, resolution, generator, persons, selection)
+
+    def _select(self, persons: Path, real: pa.Table, resolution: str) -> Path:
+        """Select with a judge that has not seen the persons it is calibrated on."""
+        taught = subset(real, fraction=JUDGE_SHARE, seed=self.recipe.subset.seed)
+        seen = set(column(taught, "pid"))
+        unseen = [pid for pid in set(column(real, "pid")) if pid not in seen]
+        options = dataclasses.replace(self.recipe.reid, through=resolution, seed=self.recipe.seeds[0])
+        judge = train(taught, None, self.out / "reid" / "judge", options)
+        calibration = pick(real, pid=unseen)
+        return select(persons, calibration, self.out / "select", self.recipe.select, ReidEmbedder(judge))
+
+    def _trainings(self, material: Material) -> list[dict[str, Any]]:
+        """Train and evaluate every arm with every seed, seed by seed, so that a cut-off study is balanced."""
+        results: list[dict[str, Any]] = []
+        total = len(self.arms) * len(self.recipe.seeds)
+        start = time.monotonic()
+        for seed in self.recipe.seeds:
+            for arm in self.arms:
+                done = len(results)
+                left = (time.monotonic() - start) / done * (total - done) / 60 if done else None
+                say(
+                    f"training {done + 1} of {total}: {arm.title}, seed {seed}"
+                    + (f" (about {left:.0f} min left)" if left is not None else "")
+                )
+                results.append(self._training(arm, seed, material))
+                write_json(self.out / "results.json", results)
+        self.times["re-ID"] = round(sum(result["seconds"] for result in results), 1)
+        return results
+
+    def _training(self, arm: Arm, seed: int, material: Material) -> dict[str, Any]:
+        folder = self.out / "reid" / arm.name / str(seed)
+        made = draw_persons(material.kept, arm.persons, self.recipe.keep, seed) if arm.persons else None
+        options = self._reid_options(arm, seed, material)
+        if self.recipe.command is not None:
+            query, gallery = (pick(material.test, split=split) for split in ("query", "gallery"))
+            real = material.real if arm.real else material.real.slice(0, 0)
+            summary = run_command(self.recipe.command, real, made, query, gallery, folder, seed, options.steps).summary
+        else:
+            real_or_none = material.real if arm.real else None
+            tables = [part for part in (real_or_none, made) if part is not None]
+            train(tables[0], tables[1] if len(tables) > 1 else None, folder, options, arm.labels)
+            summary = evaluate_model(folder, material.test).summary
+        seconds = read_json(folder / "run.json")["seconds"]
+        wanted = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
+        return {"arm": arm.name, "seed": seed, **{key: summary[key] for key in wanted}, "seconds": seconds}
+
+    def _reid_options(self, arm: Arm, seed: int, material: Material) -> ReidOptions:
+        options = dataclasses.replace(self.recipe.reid, seed=seed)
+        if arm.resolution == "generator":
+            options = dataclasses.replace(options, through=material.resolution)
+        if arm.random_erasing is not None:
+            options = dataclasses.replace(options, random_erasing=arm.random_erasing)
+        return dataclasses.replace(options, steps=self._steps(arm, material))
+
+    def _steps(self, arm: Arm, material: Material) -> int:
+        source = arm if arm.steps_of is None else next(other for other in self.arms if other.name == arm.steps_of)
+        return planned_steps(self._real_count(source, material) + source.persons * self.recipe.keep, self.recipe.reid)
+
+    def _real_count(self, arm: Arm, material: Material) -> int:
+        return int((~column(material.real, "junk")).sum()) if arm.real else 0
+
+    def _timed(self, name: str, stage: Any) -> Path:
+        folder: Path = stage()
+        self.times[name] = read_json(folder / "run.json")["seconds"]
+        return folder
+
+    def _arm_facts(self, arm: Arm, material: Material) -> dict[str, Any]:
+        return {
+            "name": arm.name,
+            "title": arm.title,
+            "persons": arm.persons,
+            "control": arm.control,
+            "real": arm.real,
+            "labels": arm.labels,
+            "matched": arm.steps_of is not None,
+            "resolution": "full" if arm.resolution == "full" else material.resolution,
+            "pictures_real": self._real_count(arm, material),
+            "pictures_made": arm.persons * self.recipe.keep,
+            "steps": self._steps(arm, material),
+        }
+
+    def _generator_facts(self, material: Material) -> dict[str, Any]:
+        run = read_json(material.generator / "run.json")
+        quality = material.generator / "quality.json"
+        return {
+            "fingerprint": generator_fingerprint(material.generator),
+            "file": GENERATOR,
+            "kimg": run["kimg"],
+            "start": run["named"].get("start") or run["named"].get("options", {}).get("start"),
+            "seconds": run["seconds"],
+            "folder": str(material.generator),
+            "quality": read_json(quality) if quality.exists() else [],
+        }
+
+    def _origin(self, material: Material) -> dict[str, Any]:
+        """Say how well a small classifier tells kept made pictures from real ones."""
+        path = self.out / ORIGIN
+        if not path.exists():
+            height, width = (int(side) for side in material.resolution.split("x"))
+            real, made = (np.asarray(pixels(part, height, width)) for part in (material.real, material.kept))
+            persons, made_persons = (column(part, "pid").astype(str) for part in (material.real, material.kept))
+            write_json(path, origin_auc(real, made, persons, made_persons, height, width))
+        facts: dict[str, Any] = read_json(path)
+        return facts
+
+    def _data_facts(self, material: Material) -> dict[str, Any]:
+        splits = column(material.test, "split")
+        return {
+            "name": self.name,
+            "drawn": self.name == "street" and (self.out / "street").is_dir(),
+            "train_identities": len(set(column(material.real, "pid"))),
+            "train_pictures": len(material.real),
+            "query": int((splits == "query").sum()),
+            "gallery": int((splits == "gallery").sum()),
+            "cameras": len(set(column(concat([material.real, material.test]), "camera")) - {None}),
+        }
+
+
+def _subset(table: pa.Table, wanted: Subset, available: int) -> pa.Table:
+    if wanted.identities is not None:
+        return subset(table, identities=min(wanted.identities, available), seed=wanted.seed)
+    return subset(table, fraction=1.0 if wanted.fraction is None else wanted.fraction, seed=wanted.seed)

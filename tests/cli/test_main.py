@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synreid.cli import commands
+from synreid.cli.main import COMMANDS, main
+from synreid.generate.options import GanOptions
+from synreid.stage.errors import UserError
+
+
+def run(*words: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_of_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*name.split(), "--help") == 0
+    shown = capsys.readouterr().out
+    options = shown.split("options:")[-1].split("\n  --")[1:]
+    assert all(len(option.split()) > 3 for option in options), shown
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom synreid.cli.main import main\n"
+        "try: main(['study', '--help'])\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'cv2', 'pyarrow', 'timm', 'matplotlib') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+
+
+def test_options_and_presets_reach_the_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = {}
+    monkeypatch.setitem(COMMANDS, "gan train", commands.gan_train)
+    monkeypatch.setattr("synreid.data.scan.open_data", lambda path: path)
+    monkeypatch.setattr("synreid.data.splits.subset", lambda table, fraction, seed: (table, fraction))
+    monkeypatch.setattr("synreid.generate.train.train_gan", lambda *values: seen.update(enumerate(values)))
+    assert run("gan", "train", "--data", "a", "--out", tmp_path / "b", "--kimg", 3, "--subset", 0.5) == 0
+    assert seen[0] == (Path("a"), 0.5)
+    assert seen[2] == GanOptions(kimg=3)
+    assert seen[3]["kimg"] == 3
+
+
+def test_preset_gives_defaults_that_options_override(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = []
+    monkeypatch.setattr("synreid.generate.persons.make_persons", lambda gan, out, options: seen.append(options))
+    assert run("persons", "make", "g", "--out", tmp_path / "p", "--preset", "thesis", "--images", 7) == 0
+    assert (seen[0].persons, seen[0].images) == (401, 7)
+
+
+def test_config_of_a_stage_runs_it_again(tiny_gan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "persons"
+    assert run("persons", "make", tiny_gan, "--persons", 2, "--images", 3, "--out", out) == 0
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    config["out"] = str(tmp_path / "again")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert run("persons", "make", "--config", tmp_path / "config.yaml") == 0
+    first, again = (folder / "pictures" / "000001" / "000001_0002.png" for folder in (out, tmp_path / "again"))
+    assert first.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data", "check"], "needs PATH"),
+        (["data", "check", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["gan", "train", "--data", "x"], "needs --out"),
+        (["study", "nothing", "--out", "x"], "nothing"),
+        (["persons", "make", "/nowhere", "--out", "x"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "Traceback" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "goes on from here"),
+        (UserError("the value 5 is wrong."), 2, "the value 5 is wrong"),
+        (OSError(28, "No space left on device"), 2, "disk is full"),
+    ],
+)
+def test_exit_codes(
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(folder: Path) -> None:
+        """Fail."""
+        raise error
+
+    monkeypatch.setattr("synreid.report.page.write_report", fails)
+    assert run("report", "x") == code
+    assert said in capsys.readouterr().err
+
+
+def test_whole_line_by_hand(
+    tiny_street: Path, tiny_gan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("data", "check", tiny_street) == 0
+    assert run("persons", "make", tiny_gan, "--persons", 4, "--images", 3, "--out", tmp_path / "p") == 0
+    selection = ["--out", tmp_path / "s", "--detector", "none", "--consistency", -1]
+    assert run("select", "run", tmp_path / "p", "--data", tiny_street, *selection) == 0
+    training = ["--height", 32, "--width", 16, "--epochs", 1, "--out", tmp_path / "m"]
+    assert run("reid", "train", "--data", tiny_street, "--add", tmp_path / "s", *training) == 0
+    capsys.readouterr()
+    assert run("reid", "evaluate", tmp_path / "m", "--data", tiny_street) == 0
+    shown = capsys.readouterr().out
+    assert "mAP (standard)" in shown
+    assert "mAP (trapezoid)" in shown

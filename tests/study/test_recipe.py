@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synreid.stage.errors import UserError
+from synreid.study.arms import arms_of
+from synreid.study.recipe import load_recipe, recipe_from, shipped_recipes
+
+
+def test_every_shipped_recipe_is_one() -> None:
+    assert set(shipped_recipes()) >= {"demo", "quick", "market-cpu", "thesis"}
+    for name in shipped_recipes():
+        assert load_recipe(name).name == name
+
+
+def test_options_reach_their_stages() -> None:
+    recipe = load_recipe("thesis")
+    assert (recipe.gan.height, recipe.gan.gamma, recipe.persons.persons, recipe.reid.backbone) == (
+        128,
+        2.0,
+        401,
+        "resnet50",
+    )
+    assert recipe.amounts == (60, 100, 200, 280, 320)
+    assert recipe.select.ssim_range == 4095
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "x", "gan": {"kimgs": 5}}, "kimgs"),
+        ({"name": "x", "gan": {"kimg": "much"}}, "kimg"),
+        ({"name": "x", "seeds": [1, 1]}, "seeds"),
+        ({"name": "x", "amounts": [0]}, "amounts"),
+        ({"name": "x", "amounts": [200], "persons": {"persons": 100}}, "200 persons are to be added, but only 100"),
+        ({"name": "x", "keep": 30}, "30 pictures"),
+        ({"amounts": [5]}, "name"),
+    ],
+)
+def test_wrong_recipe_is_refused_by_what_is_wrong(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        recipe_from(values, "my.yaml")
+
+
+def test_unknown_recipe_names_the_shipped_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="market-cpu"):
+        load_recipe("nothing")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(UserError, match="not a recipe"):
+        load_recipe(str(tmp_path / "list.yaml"))
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(UserError, match="not readable as YAML"):
+        load_recipe(str(tmp_path / "broken.yaml"))
+
+
+def test_every_study_has_its_controls() -> None:
+    arms = {arm.name: arm for arm in arms_of(load_recipe("thesis"))}
+    assert "real" in arms
+    assert arms["real-full"].resolution == "full"
+    for amount in (60, 100, 200, 280, 320):
+        assert arms[f"real-as-{amount}"].steps_of == f"persons-{amount}"
+        assert arms[f"real-as-{amount}"].persons == 0
+        assert arms[f"persons-{amount}"].against == (f"real-as-{amount}", "real")

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synreid.data.scan import open_data
+from synreid.data.table import pick
+from synreid.generate.options import GanOptions
+from synreid.generate.train import train_gan
+from synreid.reid import train as reid_training
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json
+from synreid.study.run import run_study
+
+RECIPE: dict[str, object] = {
+    "name": "tiny",
+    "persons": {"persons": 6, "images": 5},
+    "select": {"detector": "none", "consistency": -1.0, "duplicates": None},
+    "reid": {"height": 32, "width": 16, "epochs": 1, "batch": 16},
+    "amounts": [4],
+    "keep": 3,
+    "extra": ["synthetic-only", "shuffled-labels", "random-erasing"],
+    "seeds": [0, 1],
+}
+
+
+@pytest.fixture(scope="module")
+def write_recipe(tiny_options: GanOptions) -> Callable[..., str]:
+    gan = {**dataclasses.asdict(tiny_options), "kimg": 0.04}
+
+    def write(folder: Path, **changes: object) -> str:
+        path = folder / "recipe.yaml"
+        path.write_text(yaml.safe_dump({**RECIPE, "gan": gan, **changes}))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, tiny_street: Path, write_recipe: Callable[..., str]) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    return run_study(write_recipe(folder), tiny_street, folder / "out")
+
+
+def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None:
+    result = read_json(study / "study.json")
+    arms = {arm["name"]: arm for arm in result["arms"]}
+    train = len(pick(open_data(tiny_street), split="train"))
+    assert set(arms) == {
+        "real",
+        "real-full",
+        "persons-4",
+        "real-as-4",
+        "synthetic-only",
+        "shuffled-labels",
+        "random-erasing",
+    }
+    assert arms["persons-4"]["pictures_made"] == 12
+    assert arms["real-as-4"]["steps"] == arms["persons-4"]["steps"] > arms["real"]["steps"]
+    assert arms["real"]["pictures_real"] == train
+    assert len(result["results"]) == 14
+    assert all(0 <= row["map"] <= 1 for row in result["results"])
+    assert "Adding 4 artificial persons changed mAP by" in result["answer"]
+    assert 0 <= result["origin"]["auc"] <= 1
+    assert result["selection"]["made"] == 30
+
+
+def test_matched_arms_really_took_as_many_steps(study: Path) -> None:
+    for seed in ("0", "1"):
+        folders = [study / "reid" / arm / seed for arm in ("persons-4", "real-as-4")]
+        steps = [yaml.safe_load((folder / "config.yaml").read_text())["options"]["steps"] for folder in folders]
+        assert steps[0] == steps[1]
+
+
+def test_finished_study_runs_nothing_again(study: Path, tiny_street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synreid.study.run._Study.run", lambda self: pytest.fail("ran again"))
+    run_study(str(study.parent / "recipe.yaml"), tiny_street, study)
+
+
+def test_cut_off_study_goes_on_with_what_is_missing(
+    study: Path, tiny_street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_recipe: Callable[..., str]
+) -> None:
+    recipe = write_recipe(tmp_path)
+    whole = reid_training.fit
+    trained = []
+
+    def counted(*arguments: object) -> None:
+        trained.append(1)
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reid_training, "fit", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(recipe, tiny_street, tmp_path / "out")
+    assert not (tmp_path / "out" / "study.json").exists()
+    run_study(recipe, tiny_street, tmp_path / "out")
+    assert len(trained) == 1 + 1 + 14  # the judge, the one cut off, and every training once
+    again, first = (read_json(folder / "study.json")["results"] for folder in (tmp_path / "out", study))
+    assert [(row["arm"], row["seed"], row["map"]) for row in again] == [
+        (row["arm"], row["seed"], row["map"]) for row in first
+    ]
+
+
+def test_generator_that_saw_a_test_picture_stops_the_study(
+    tiny_street: Path, tmp_path: Path, write_recipe: Callable[..., str], tiny_options: GanOptions
+) -> None:
+    table = open_data(tiny_street)
+    gallery = pick(table, split="gallery")
+    leaky = gallery.set_column(gallery.column_names.index("split"), "split", [["train"] * len(gallery)])
+    gan = train_gan(leaky, tmp_path / "gan", dataclasses.replace(tiny_options, kimg=0.016))
+    with pytest.raises(UserError, match=r"learned from .*\.jpg, a test picture"):
+        run_study(write_recipe(tmp_path), tiny_street, tmp_path / "out", gan)
+
+
+def test_more_persons_than_selection_leaves_is_refused(
+    tiny_street: Path, tmp_path: Path, write_recipe: Callable[..., str]
+) -> None:
+    recipe = write_recipe(
+        tmp_path, amounts=[6], keep=5, select={"detector": "none", "identity": False, "duplicates": 200.0}
+    )
+    with pytest.raises(UserError, match=r"duplicates|such persons"):
+        run_study(recipe, tiny_street, tmp_path / "out")
+
+
+def test_users_own_command_takes_the_place_of_training(
+    tiny_street: Path, tmp_path: Path, write_recipe: Callable[..., str]
+) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import csv, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "train, query, gallery, out, seed = sys.argv[1:]\n"
+        "assert len(list(csv.DictReader(open(train)))) > 0\n"
+        "for name, path in (('query', query), ('gallery', gallery)):\n"
+        "    rows = list(csv.DictReader(open(path)))\n"
+        "    np.save(Path(out) / f'{name}.npy', np.array([[hash(r['pid']) % 97, int(seed), 1] for r in rows], float))\n"
+    )
+    command = f"{sys.executable} {script} {{train}} {{query}} {{gallery}} {{out}} {{seed}}"
+    out = run_study(
+        write_recipe(tmp_path, command=command, extra=[], full_resolution=False), tiny_street, tmp_path / "out"
+    )
+    result = read_json(out / "study.json")
+    assert len(result["results"]) == 6
+    assert {row["arm"] for row in result["results"]} == {"real", "persons-4", "real-as-4"}
+
+
+def test_recipe_without_pictures_asks_for_them(tmp_path: Path, write_recipe: Callable[..., str]) -> None:
+    with pytest.raises(UserError, match="--data"):
+        run_study(write_recipe(tmp_path), None, tmp_path / "out")
