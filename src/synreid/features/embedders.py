@@ -1,0 +1,165 @@
+"""Embedders: networks (or plain pixels) that turn pictures into features."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import onnxruntime
+import timm
+import torch
+
+from synreid.features import registry
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32) * 255.0
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32) * 255.0
+BATCH = 64
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Anything that turns pictures into raw features; who ranks by them normalises."""
+
+    name: str
+    """Stands beside every number computed from the features."""
+
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Features `[N, D]` float32 of uint8 RGB pictures `[N, H, W, 3]`; row k depends on picture k only."""
+        ...
+
+
+class PixelEmbedder:
+    """The picture itself at 16x8, RGB in [0, 1], 384 numbers: no weights, always there, knows nothing of persons."""
+
+    name = "pixels-16x8"
+
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Features `[N, 384]` of uint8 pictures `[N, H, W, 3]`."""
+        return resized(pictures, 16, 8).reshape(len(pictures), -1).astype(np.float32) / 255.0
+
+
+class OsnetEmbedder:
+    """OSNet x0.25 (Zhou et al. 2019) trained on MSMT17 by torchreid: 512 features that tell persons apart."""
+
+    name = "osnet-x0.25-msmt17"
+
+    def __init__(self) -> None:
+        self._session = onnx_session("osnet-x0.25-msmt17")
+
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Features `[N, 512]` of uint8 pictures `[N, H, W, 3]`, each stretched to 256x128."""
+        parts = [np.zeros((0, 512), dtype=np.float32)]
+        for start in range(0, len(pictures), BATCH):
+            block = resized(pictures[start : start + BATCH], 256, 128).astype(np.float32)
+            block = (block - IMAGENET_MEAN) / IMAGENET_STD
+            parts.append(self._session.run(None, {"images": np.ascontiguousarray(block.transpose(0, 3, 1, 2))})[0])
+        return np.concatenate(parts)
+
+
+class EfficientNetLite0:
+    """EfficientNet-Lite0 (Tan and Le 2019) trained on ImageNet: 1280 pooled features of what a picture shows.
+
+    Pictures go in at 128x64 whatever their own size, so that features of a 64x32 and of a 128x64 set lie at one
+    scale: a sixth of the pixels, and so of the time, of the 224x224 that it was trained at.
+    """
+
+    name = "EfficientNet-Lite0"
+    height, width = 128, 64
+
+    def __init__(self) -> None:
+        self._network = efficientnet_lite0()
+
+    @torch.inference_mode()
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Features `[N, 1280]` of uint8 pictures `[N, H, W, 3]`, each stretched to 128x64."""
+        parts = [np.zeros((0, 1280), dtype=np.float32)]
+        for start in range(0, len(pictures), BATCH):
+            block = torch.from_numpy(resized(pictures[start : start + BATCH], self.height, self.width))
+            block = ((block.float() - 127.0) / 128.0).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+            parts.append(self._network(block).numpy())
+        return np.concatenate(parts)
+
+
+def default_quality_embedder() -> tuple[Embedder, str]:
+    """The best embedder for distances between distributions that this machine has, and a sentence that says which."""
+    if registry.have("efficientnet-lite0"):
+        return EfficientNetLite0(), "Quality is measured on EfficientNet-Lite0 features (ImageNet, pictures at 128x64)."
+    entry = registry.REGISTRY["efficientnet-lite0"]
+    return PixelEmbedder(), (
+        "Quality is measured on plain pixels at 16x8, since the weights of EfficientNet-Lite0 are not on this machine: "
+        f"they come from {entry.source}, or from a folder named by {registry.VARIABLE}."
+    )
+
+
+def default_identity_embedder() -> tuple[Embedder, str]:
+    """The best outside embedder for telling persons apart that this machine has, and a sentence that says which."""
+    if registry.have("osnet-x0.25-msmt17"):
+        return OsnetEmbedder(), (
+            "Identity is judged by OSNet x0.25, which was trained on other persons' pictures (MSMT17)."
+        )
+    return PixelEmbedder(), (
+        "Identity is judged by plain pixels at 16x8, a weak judge: no re-ID model was given and OSNet's weights are "
+        f"not on this machine ({registry.VARIABLE} names a folder that holds them)."
+    )
+
+
+def resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 pictures `[N, h, w, 3]` at `[N, height, width, 3]`: area averaging down, bilinear up."""
+    h, w = pictures.shape[1:3]
+    if (h, w) == (height, width):
+        return np.ascontiguousarray(pictures)
+    how = cv2.INTER_AREA if height <= h and width <= w else cv2.INTER_LINEAR
+    out = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
+    for k, picture in enumerate(pictures):
+        cv2.resize(np.asarray(picture), (width, height), dst=out[k], interpolation=how)
+    return out
+
+
+def onnx_session(name: str) -> Any:
+    """An ONNX Runtime session on the CPU for a network of the registry, with as many threads as torch may use."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    # spinning threads make each other wait many times as long where the cores are shared with other work
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        str(registry.locate(name)), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
+def efficientnet_lite0(classes: int = 0) -> torch.nn.Module:
+    """timm's `tf_efficientnet_lite0` with the ImageNet weights, in eval mode; `classes` 1000 keeps the classifier."""
+    state = torch.load(registry.locate("efficientnet-lite0"), map_location="cpu", weights_only=True)
+    network: torch.nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=classes)
+    state = {_timm_key(key): value for key, value in state.items() if classes or not key.startswith("_fc.")}
+    network.load_state_dict(state, strict=True)
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks in each of EfficientNet-Lite0's stages
+_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def _timm_key(key: str) -> str:
+    """timm's name of a parameter of efficientnet_lite_pytorch: `_blocks.3._bn1.bias` is `blocks.2.0.bn2.bias`."""
+    inside = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
+    if inside is None:
+        layer, _, parameter = key.partition(".")
+        return f"{_OUTSIDE[layer]}.{parameter}"
+    number, layer, parameter = int(inside[1]), inside[2], inside[3]
+    stage = 0
+    while number >= _REPEATS[stage]:
+        number -= _REPEATS[stage]
+        stage += 1
+    return f"blocks.{stage}.{number}.{(_BLOCK if stage else _FIRST_BLOCK)[layer]}.{parameter}"

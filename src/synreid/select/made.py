@@ -1,0 +1,28 @@
+"""The made pictures that a folder stands for: a selection's kept ones, or all of a persons folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import yaml
+
+from synreid.data.table import read_table
+from synreid.select.run import TABLE, kept_rows, read_selection
+from synreid.stage.errors import UserError
+from synreid.stage.folder import CONFIG, read_run
+
+
+def made_pictures(folder: Path) -> pa.Table:
+    """Return the picture table of a selection's kept pictures, or of all pictures of a `persons make` folder.
+
+    Raises UserError where `folder` is neither, or a selection's persons are gone.
+    """
+    if not (folder / TABLE).exists():
+        read_run(folder, "persons")
+        return read_table(folder / "table.parquet")
+    selection = read_selection(folder)
+    persons = Path(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))["persons"])
+    if not persons.is_dir():
+        raise UserError(f"{folder} selects from {persons}, which is gone; select again from the persons' new place.")
+    return kept_rows(read_table(persons / "table.parquet"), selection)

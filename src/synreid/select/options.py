@@ -1,0 +1,59 @@
+"""Options of selection, and its presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+DetectorName = Literal["auto", "ssdlite", "yolox", "hog", "none"]
+
+
+@dataclass(frozen=True)
+class SelectOptions:
+    """Which rules discard made pictures, in this order: pedestrian, ssim, consistency, duplicates, too few kept."""
+
+    detector: DetectorName = "auto"
+    """Who judges whether a picture shows a person: auto takes SSDLite if its weights are on this machine, else
+    OpenCV's HOG; none leaves the rule out."""
+
+    pedestrian: float | None = None
+    """Least pedestrian score, 0 to 1; null: the detector's own, or the lower one that 90 % of the real training
+    pictures reach at the made pictures' resolution."""
+
+    ssim: float | None = None
+    """Least structural similarity to the first remaining picture of the person; null leaves the rule out."""
+
+    ssim_range: int = 255
+    """Range of values that SSIM's constants are scaled to: 255 is right for 8 bits, the thesis ran with 4095."""
+
+    identity: bool = True
+    """Discard pictures that do not look like the rest of their person (rule consistency)."""
+
+    consistency: float | None = None
+    """Least cosine to the mean of the person's other pictures, -1 to 1; null: taken from real training persons."""
+
+    consistency_percentile: float = 5.0
+    """Percent of real training pictures that may fall below the consistency threshold taken from them."""
+
+    duplicates: float | None = 1.0
+    """Discard a picture that differs from an earlier one of its person by less than this mean of grey levels (of 255,
+    at 16x8 pixels); null leaves the rule out."""
+
+    least_pictures: int = 2
+    """Persons of whom fewer pictures are left are dropped as a whole; 1 keeps them."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # The thesis's own two filters: a detector, and SSIM of 0.75 with the data range of 12 bits that its library
+    # defaulted to. Its YOLOv4-tiny is not among our detectors, and 0.6 of another's score means something else, so the
+    # threshold stays the detector's own; the thesis's refused 6.5 % of real crops, ours are set to refuse 10 %.
+    "thesis": {
+        "ssim": 0.75,
+        "ssim_range": 4095,
+        "identity": False,
+        "duplicates": None,
+        "least_pictures": 1,
+    },
+    "none": {"detector": "none", "identity": False, "duplicates": None, "least_pictures": 1},
+}

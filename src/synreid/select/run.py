@@ -1,0 +1,248 @@
+"""The selection stage: from a folder of made persons to a table of what is kept and why the rest is not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synreid.data.pixels import pixels, read_picture
+from synreid.data.scan import open_data
+from synreid.data.sheets import write_picture
+from synreid.data.table import column, paths, read_table, rows, table_fingerprint
+from synreid.features.detectors import Detector, best_detector, detector
+from synreid.features.embedders import Embedder, default_identity_embedder
+from synreid.select import scores
+from synreid.select.calibrate import calibrate_consistency, calibrate_pedestrian, training_rows
+from synreid.select.options import SelectOptions
+from synreid.select.policy import Policy
+from synreid.select.sheets import discarded_sheet, kept_sheet
+from synreid.stage.errors import UserError
+from synreid.stage.files import atomic_path, write_json
+from synreid.stage.folder import StageFolder, read_run
+from synreid.stage.log import say
+
+VERSION = 1
+TABLE, SUMMARY = "selection.parquet", "summary.json"
+
+
+def select(
+    persons: Path,
+    data: Path | pa.Table | None,
+    out: Path,
+    options: SelectOptions | None = None,
+    embedder: Embedder | None = None,
+    config: dict[str, Any] | None = None,
+) -> Path:
+    """Choose among the pictures of a `persons make` folder; returns `out`.
+
+    `data` is the real data (a folder, or its picture table): thresholds left open are taken from its training split
+    only. `embedder` judges identity; without one it is OSNet if its weights are here, else plain pixels. If it has an
+    attribute `fingerprint`, that stands for it in the stage's own, else its name does.
+
+    Writes selection.parquet (sha256, path, pid, scores, kept, reason), summary.json, kept.png, discarded.png. Raises
+    UserError for options out of range, for missing weights, and when nothing would be kept.
+    """
+    options = options or SelectOptions()
+    check(options)
+    read_run(persons, "persons")
+    made = read_table(Path(persons) / "table.parquet")
+    if len(made) == 0:
+        raise UserError(f"{persons} holds no pictures; make some persons first.")
+    made = rows(made, np.lexsort((column(made, "path").astype(str), column(made, "pid").astype(str))))
+    real = training_rows(data if isinstance(data, pa.Table) else open_data(data)) if data is not None else None
+    judge, judge_note = _pedestrian_judge(options)
+    embedder, embedder_note = _identity_judge(options, embedder)
+    inputs = {
+        "persons": table_fingerprint(made),
+        "data": table_fingerprint(real) if real is not None else "none",
+        "detector": judge.name if judge else "none",
+        "embedder": str(getattr(embedder, "fingerprint", embedder.name)) if embedder else "none",
+    }
+    source = data if isinstance(data, Path) else None
+    named = config or {"persons": persons, "data": source, "out": out, **asdict(options)}
+    with StageFolder(out, "select", VERSION, named, inputs, unnamed=("persons", "data", "out")) as folder:
+        if folder.complete:
+            return folder.path
+        work = _Selection(made, real, options)
+        work.notes += [note for note in (judge_note, embedder_note) if note]
+        work.run(judge, embedder)
+        table = work.write(folder.path)
+        folder.finish({"selection": table}, kept=int(work.policy.kept.sum()), made=len(made))
+    return folder.path
+
+
+def check(options: SelectOptions) -> None:
+    """Raise UserError for a value out of its range."""
+    ranges = {
+        "pedestrian": (0.0, 1.0),
+        "ssim": (-1.0, 1.0),
+        "ssim_range": (1, 65535),
+        "consistency": (-1.0, 1.0),
+        "consistency_percentile": (0.0, 50.0),
+        "duplicates": (0.0, 255.0),
+        "least_pictures": (1, 10_000),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            raise UserError(f"{name} is {value}, but must lie within {low} and {high}.")
+
+
+def read_selection(folder: Path) -> pa.Table:
+    """The selection table of a finished selection; UserError where `folder` is not one."""
+    read_run(Path(folder), "select")
+    try:
+        return pq.read_table(Path(folder) / TABLE)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{Path(folder) / TABLE} is unreadable ({error}); remove {folder} and select again.") from error
+
+
+def kept_rows(persons: pa.Table, selection: pa.Table) -> pa.Table:
+    """The rows of a persons table that a selection keeps, in the table's order.
+
+    Matched by path and content; a row that the selection does not know is a UserError, since it was made from another
+    folder of persons.
+    """
+    verdict = {
+        (path, sha): kept
+        for path, sha, kept in zip(
+            column(selection, "path"), column(selection, "sha256"), column(selection, "kept"), strict=True
+        )
+    }
+    keys = list(zip(column(persons, "path"), column(persons, "sha256"), strict=True))
+    unknown = [path for path, sha in keys if (path, sha) not in verdict]
+    if unknown:
+        raise UserError(
+            f"{len(unknown)} pictures, {unknown[0]} first, are not in the selection: select from these persons."
+        )
+    return rows(persons, np.array([verdict[key] for key in keys], dtype=bool))
+
+
+def _pedestrian_judge(options: SelectOptions) -> tuple[Detector | None, str]:
+    if options.detector == "none":
+        return None, ""
+    if options.detector == "auto":
+        return best_detector()
+    return detector(options.detector), ""
+
+
+def _identity_judge(options: SelectOptions, given: Embedder | None) -> tuple[Embedder | None, str]:
+    if not options.identity:
+        return None, ""
+    if given is not None:
+        return given, f"Identity is judged by {given.name}."
+    return default_identity_embedder()
+
+
+class _Selection:
+    """One selection at work: its pictures, its policy, and the notes for the reader."""
+
+    def __init__(self, made: pa.Table, real: pa.Table | None, options: SelectOptions) -> None:
+        self.made, self.real, self.options = made, real, options
+        self.height, self.width = read_picture(paths(made)[0]).shape[:2]
+        self.pictures = pixels(made, self.height, self.width)
+        self.policy = Policy(column(made, "pid").astype(str))
+        self.notes: list[str] = []
+        self.calibration: dict[str, Any] = {}
+        self.judges: dict[str, str] = {}
+
+    def run(self, judge: Detector | None, embedder: Embedder | None) -> None:
+        """Apply the rules in their order."""
+        options, policy = self.options, self.policy
+        if judge is not None:
+            self.judges["detector"] = judge.name
+            policy.at_least("pedestrian", scores.pedestrian(self.pictures, judge), self._pedestrian_threshold(judge))
+        if options.ssim is not None:
+            if min(self.height, self.width) < scores.SSIM_WINDOW:
+                raise UserError(
+                    f"SSIM needs pictures of 7x7 pixels or more, but the made ones are {self.height}x{self.width}: "
+                    "leave ssim out."
+                )
+            values = scores.ssim_to_first(self._left(), self._persons_left(), options.ssim_range)
+            policy.at_least("ssim", values, options.ssim)
+        if embedder is not None:
+            self.judges["embedder"] = embedder.name
+            values = scores.to_own_mean(scores.embed(self._left(), embedder), self._persons_left())
+            policy.at_least("consistency", values, self._consistency_threshold(embedder))
+        if options.duplicates is not None:
+            policy.at_least("duplicates", scores.to_earlier(self._left(), self._persons_left()), options.duplicates)
+        if options.least_pictures > 1:
+            policy.drop_small_persons(options.least_pictures)
+        for note in self.notes:
+            say(note)
+
+    def _left(self) -> scores.Rows:
+        return scores.Rows(self.pictures, self.policy.left)
+
+    def _persons_left(self) -> np.ndarray:
+        return np.asarray(self.policy.persons[self.policy.left])
+
+    def _pedestrian_threshold(self, judge: Detector) -> float:
+        if self.options.pedestrian is not None:
+            return self.options.pedestrian
+        if self.real is None:
+            return judge.threshold
+        found = calibrate_pedestrian(self.real, judge, self.height, self.width)
+        self.calibration["pedestrian"] = asdict(found)
+        if found.threshold < found.own_threshold:
+            self.notes.append(
+                f"The pedestrian threshold was lowered from {found.own_threshold:.2f} to {found.threshold:.3f}: at the "
+                f"former {judge.name} accepts only {found.accepted_at_own:.0%} of {found.pictures} real training "
+                "pictures."
+            )
+        return found.threshold
+
+    def _consistency_threshold(self, embedder: Embedder) -> float:
+        if self.options.consistency is not None:
+            return self.options.consistency
+        if self.real is None:
+            raise UserError(
+                "The consistency threshold is taken from real training persons, but no data was given: name the data, "
+                "give consistency as a number, or set identity to false."
+            )
+        counts = [len(members) for members in scores.groups(self._persons_left())]
+        found = calibrate_consistency(
+            self.real, embedder, self.height, self.width, int(np.median(counts)), self.options.consistency_percentile
+        )
+        self.calibration["consistency"] = asdict(found)
+        self.notes.append(
+            f"The consistency threshold {found.threshold:.3f} comes from {found.pictures} real training pictures of "
+            f"{found.persons} persons; {found.other_pass:.0%} of them would pass as another person."
+        )
+        return found.threshold
+
+    def write(self, out: Path) -> str:
+        """Write table, summary and sheets; returns the fingerprint of what was chosen."""
+        policy = self.policy
+        columns: dict[str, Any] = {name: column(self.made, name) for name in ("sha256", "path", "pid")}
+        columns |= policy.columns
+        columns |= {"kept": policy.kept, "reason": pa.array(policy.reasons.tolist(), type=pa.string())}
+        table = pa.table(columns)
+        with atomic_path(out / TABLE) as path:
+            pq.write_table(table, path, compression="zstd")
+        write_picture(out / "kept.png", kept_sheet(self.pictures, policy))
+        write_picture(out / "discarded.png", discarded_sheet(self.pictures, policy))
+        write_json(out / SUMMARY, self.summary())
+        chosen = rows(self.made, policy.left)
+        return table_fingerprint(chosen)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts by rule with both denominators, by whom was judged, and where thresholds come from."""
+        policy = self.policy
+        return {
+            "stages": [stage.as_row() for stage in policy.stages],
+            "made": len(policy.persons),
+            "kept": int(policy.kept.sum()),
+            "percent_kept": 100.0 * float(policy.kept.mean()),
+            "persons_made": len(np.unique(policy.persons)),
+            "persons_kept": len(np.unique(policy.persons[policy.left])),
+            "resolution": f"{self.height}x{self.width}",
+            **self.judges,
+            "calibration": self.calibration,
+            "notes": self.notes,
+        }

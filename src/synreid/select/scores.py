@@ -1,0 +1,152 @@
+"""Scores of made pictures: pedestrian, SSIM to the first picture, likeness to one's person, nearness to a duplicate.
+
+Pictures are read block by block, so that memory does not grow with their number; features are kept.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from synreid.features.detectors import Detector
+from synreid.features.embedders import Embedder, PixelEmbedder
+from synreid.stage.progress import progress
+
+BLOCK = 128
+SSIM_WINDOW = 7
+SSIM_K1, SSIM_K2 = 0.01, 0.03
+
+
+class Rows:
+    """Some rows of a mapped array `[N, H, W, 3]`, read when they are asked for."""
+
+    def __init__(self, pictures: np.ndarray, rows: np.ndarray) -> None:
+        self._pictures, self._rows = pictures, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: slice | int | np.integer) -> np.ndarray:
+        return np.asarray(self._pictures[self._rows[place]])
+
+
+Pictures = np.ndarray | Rows
+
+
+def pedestrian(pictures: Pictures, detector: Detector) -> np.ndarray:
+    """Pedestrian score `[N]` in [0, 1] of uint8 `[N, H, W, 3]`."""
+    scores = np.zeros(len(pictures), dtype=np.float32)
+    with progress(f"pedestrian score ({detector.name})", total=len(pictures)) as bar:
+        for start in range(0, len(pictures), BLOCK):
+            block = np.asarray(pictures[start : start + BLOCK])
+            scores[start : start + len(block)] = detector.score(block)
+            bar.advance(len(block))
+    return scores
+
+
+def embed(pictures: Pictures, embedder: Embedder) -> np.ndarray:
+    """Features `[N, D]`, each row divided by its length, of uint8 `[N, H, W, 3]`."""
+    parts = []
+    with progress(f"features ({embedder.name})", total=len(pictures)) as bar:
+        for start in range(0, len(pictures), BLOCK):
+            features = embedder.embed(np.asarray(pictures[start : start + BLOCK]))
+            parts.append(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
+            bar.advance(len(features))
+    return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
+
+
+def ssim(a: np.ndarray, b: np.ndarray, data_range: int = 255) -> float:
+    """Mean structural similarity of two uint8 pictures `[H, W, 3]`, from -1 to 1; 1 for equal pictures.
+
+    Wang et al. 2004, eq. 13, with a uniform 7x7 window, sample covariances, and the mean over colours and over all
+    places where the window lies inside: scikit-image's `structural_similarity` as the thesis's library calls it.
+    With a `data_range` larger than the pictures' own the constants swamp contrast and structure: at 4095 on 8 bits,
+    73 % of pairs of different real persons reach 0.75. Raises ValueError where a side is under 7 pixels.
+    """
+    if min(a.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs pictures of 7x7 pixels or more, not {a.shape[0]}x{a.shape[1]}")
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    maps = np.concatenate([x, y, x * x, y * y, x * y], axis=2)
+    pad = SSIM_WINDOW // 2
+    means = cv2.boxFilter(maps, -1, (SSIM_WINDOW, SSIM_WINDOW))[pad:-pad, pad:-pad]
+    mean_x, mean_y, xx, yy, xy = np.split(means, 5, axis=2)
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+    variances = sample * (xx - mean_x * mean_x + yy - mean_y * mean_y)
+    covariance = sample * (xy - mean_x * mean_y)
+    c1, c2 = (SSIM_K1 * data_range) ** 2, (SSIM_K2 * data_range) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
+    return float((luminance * (2 * covariance + c2) / (variances + c2)).mean())
+
+
+def ssim_to_first(pictures: Pictures, persons: np.ndarray, data_range: int = 255) -> np.ndarray:
+    """SSIM `[N]` of each picture with the first one of its person (1 for that one itself)."""
+    first = _first_of_person(persons)
+    scores = np.ones(len(pictures))
+    with progress("SSIM", total=len(pictures)) as bar:
+        for k in range(len(pictures)):
+            if first[k] != k:
+                scores[k] = ssim(pictures[first[k]], pictures[k], data_range)
+            bar.advance()
+    return scores
+
+
+def to_own_mean(features: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """Cosine `[N]` of each picture's features `[N, D]` to the mean of its person's other pictures; nan if it has none.
+
+    The mean of the others, not the first picture: one odd first picture would discard all the rest. More pictures give
+    a steadier mean and higher values, so compare persons with about equally many.
+    """
+    _, index, counts = np.unique(persons, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), features.shape[1]))
+    np.add.at(sums, index, features)
+    others = sums[index] - features
+    cosine: np.ndarray = np.sum(others * features, axis=1) / _lengths(others, features)
+    return np.where(counts[index] > 1, cosine, np.nan)
+
+
+def to_other_mean(features: np.ndarray, persons: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Cosine `[N]` of each picture to the mean of another person drawn at random: what a wrong picture would score."""
+    names, index = np.unique(persons, return_inverse=True)
+    if len(names) < 2:
+        return np.full(len(features), np.nan)
+    sums = np.zeros((len(names), features.shape[1]))
+    np.add.at(sums, index, features)
+    rng = np.random.default_rng(seed)
+    other = (index + rng.integers(1, len(names), size=len(index))) % len(names)
+    cosine: np.ndarray = np.sum(sums[other] * features, axis=1) / _lengths(sums[other], features)
+    return cosine
+
+
+def to_earlier(pictures: Pictures, persons: np.ndarray) -> np.ndarray:
+    """Smallest mean absolute difference `[N]` to an earlier picture of the person; nan for a person's first picture.
+
+    In grey levels of 255, at 16x8 pixels.
+    """
+    pixels = PixelEmbedder()
+    small = np.concatenate(
+        [pixels.embed(np.asarray(pictures[start : start + BLOCK])) for start in range(0, len(pictures), BLOCK)]
+        or [np.zeros((0, 1), dtype=np.float32)]
+    )
+    nearest = np.full(len(pictures), np.nan)
+    for rows in groups(persons):
+        for place in range(1, len(rows)):
+            differences = np.abs(small[rows[:place]] - small[rows[place]]).mean(1)
+            nearest[rows[place]] = 255.0 * differences.min()
+    return nearest
+
+
+def groups(persons: np.ndarray) -> list[np.ndarray]:
+    """Row numbers of each person, persons by name, rows in their order."""
+    _, index = np.unique(persons, return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(index[order])) + 1) if len(order) else []
+
+
+def _first_of_person(persons: np.ndarray) -> np.ndarray:
+    _, first, index = np.unique(persons, return_index=True, return_inverse=True)
+    of_each: np.ndarray = first[index]
+    return of_each
+
+
+def _lengths(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12))

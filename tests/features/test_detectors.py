@@ -1,0 +1,71 @@
+"""Detectors: real crops pass and noise does not, at the resolution that the study works at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synreid.data.pixels import pixels
+from synreid.data.scan import open_data
+from synreid.data.table import pick, rows
+from synreid.features import detectors
+from synreid.stage.errors import UserError
+
+
+def test_pasted_keeps_shape_and_stands_in_the_middle() -> None:
+    crops = np.zeros((2, 64, 32, 3), dtype=np.uint8)
+    canvas = detectors.pasted(crops, 100, 0.6, 114)
+    dark = (canvas == 0).all(3)
+    assert canvas.shape == (2, 100, 100, 3)
+    assert dark.sum(1).max() == 60
+    assert dark.sum(2).max() == 30
+    assert dark[0, 20:80, 35:65].all()
+    assert (canvas[~dark] == 114).all()
+
+
+def test_a_wide_crop_stays_inside() -> None:
+    assert detectors.pasted(np.zeros((1, 8, 64, 3), dtype=np.uint8), 50, 0.6, 114).shape == (1, 50, 50, 3)
+
+
+def test_hog_is_opencvs_own_margin() -> None:
+    import cv2
+
+    window = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
+    hog = detectors.HogDetector()
+    whole = cv2.HOGDescriptor()
+    whole.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    _, margin = whole.detect(window, hitThreshold=-100.0)
+    ours = float(np.asarray(hog._descriptor.compute(window)).ravel() @ hog._weights + hog._bias)
+    assert ours == pytest.approx(float(np.ravel(margin)[0]), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", list(detectors.DETECTORS))
+def test_real_crops_pass_and_noise_does_not(
+    name: str, pku: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name != "hog":
+        request.getfixturevalue("with_weights")
+    table = pick(open_data(pku), split="train")
+    real = pixels(rows(table, np.arange(0, len(table), len(table) // 40)), 64, 32)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 32, 3), dtype=np.uint8)
+    judge = detectors.detector(name)
+    found = judge.score(real)
+    assert found.dtype == np.float32
+    assert ((found >= 0) & (found <= 1)).all()
+    accepted = (found >= judge.threshold).mean()
+    assert accepted > 0.7
+    assert (judge.score(noise) >= judge.threshold).mean() < accepted - 0.5
+    np.testing.assert_allclose(judge.score(real[3:4]), found[3:4], atol=1e-3)
+
+
+def test_without_weights_hog_is_taken_and_said(without_weights: None) -> None:
+    judge, sentence = detectors.best_detector()
+    assert judge.name == "hog"
+    assert "SYNREID_WEIGHTS" in sentence
+
+
+def test_an_unknown_detector_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"'yolov9'.*choose"):
+        detectors.detector("yolov9")

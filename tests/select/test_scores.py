@@ -1,0 +1,91 @@
+"""Scores against scikit-image, plain loops and hand-made cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synreid.select import scores
+
+
+def noise(n: int, height: int = 20, width: int = 14, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("data_range", [255, 4095])
+def test_ssim_is_scikit_images(data_range: int) -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = noise(2)
+    similar = np.clip(a.astype(int) + noise(1, seed=1)[0] // 8, 0, 255).astype(np.uint8)
+    for other in (b, similar):
+        expected = metrics.structural_similarity(a, other, channel_axis=-1, win_size=7, data_range=data_range)
+        assert scores.ssim(a, other, data_range) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_of_one_window_is_the_formula() -> None:
+    a, b = noise(2, 7, 7)
+    x, y = a[..., :1].astype(float), b[..., :1].astype(float)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    covariance = np.cov(x.ravel(), y.ravel())
+    expected = (2 * x.mean() * y.mean() + c1) / (x.mean() ** 2 + y.mean() ** 2 + c1)
+    expected *= (2 * covariance[0, 1] + c2) / (covariance[0, 0] + covariance[1, 1] + c2)
+    assert scores.ssim(a[..., :1], b[..., :1]) == pytest.approx(expected)
+
+
+def test_ssim_of_equals_is_one_and_the_thesis_range_inflates() -> None:
+    a, b = noise(2)
+    assert scores.ssim(a, a) == pytest.approx(1)
+    assert scores.ssim(a, b) < 0.2
+    assert scores.ssim(a, b, 4095) > scores.ssim(a, b) + 0.3
+    with pytest.raises(ValueError, match="7x7"):
+        scores.ssim(a[:6], b[:6])
+
+
+def test_ssim_to_first_takes_each_persons_own_first() -> None:
+    pictures, persons = noise(5), np.array(["b", "a", "b", "a", "c"])
+    expected = [1, 1, scores.ssim(pictures[0], pictures[2]), scores.ssim(pictures[1], pictures[3]), 1]
+    np.testing.assert_allclose(scores.ssim_to_first(pictures, persons), expected)
+
+
+def test_own_mean_is_the_loop() -> None:
+    features = np.random.default_rng(0).normal(size=(6, 4))
+    persons = np.array(["a", "b", "a", "a", "c", "b"])
+    found = scores.to_own_mean(features, persons)
+    for k in range(6):
+        others = [features[j] for j in range(6) if j != k and persons[j] == persons[k]]
+        if not others:
+            assert np.isnan(found[k])
+            continue
+        mean = np.mean(others, axis=0)
+        assert found[k] == pytest.approx(mean @ features[k] / np.linalg.norm(mean) / np.linalg.norm(features[k]))
+
+
+def test_other_mean_is_never_ones_own() -> None:
+    features = np.repeat(np.eye(3), 4, axis=0)
+    persons = np.repeat(["a", "b", "c"], 4)
+    np.testing.assert_allclose(scores.to_other_mean(features, persons), 0)
+    assert np.isnan(scores.to_other_mean(features, np.repeat("a", 12))).all()
+
+
+def test_earlier_is_the_nearest_earlier_picture_of_the_person() -> None:
+    flat = np.stack([np.full((16, 8, 3), level, np.uint8) for level in (10, 50, 12, 10, 13)])
+    found = scores.to_earlier(flat, np.array(["a", "a", "a", "b", "a"]))
+    assert np.isnan(found[[0, 3]]).all()
+    np.testing.assert_allclose(found[[1, 2, 4]], [40, 2, 1], atol=1e-4)
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synreid.features.detectors import HogDetector
+    from synreid.features.embedders import PixelEmbedder
+
+    pictures, rows = noise(9, 32, 16), np.array([8, 0, 3, 4, 5])
+    lazily = scores.Rows(pictures, rows)
+    whole = (
+        scores.pedestrian(pictures[rows], HogDetector()),
+        scores.embed(pictures[rows], PixelEmbedder()),
+        scores.to_earlier(pictures[rows], np.zeros(5)),
+    )
+    monkeypatch.setattr(scores, "BLOCK", 2)
+    np.testing.assert_array_equal(scores.pedestrian(lazily, HogDetector()), whole[0])
+    np.testing.assert_array_equal(scores.embed(lazily, PixelEmbedder()), whole[1])
+    np.testing.assert_array_equal(scores.to_earlier(lazily, np.zeros(5)), whole[2])
