@@ -123,3 +123,13 @@ def test_whole_line_by_hand(
     shown = capsys.readouterr().out
     assert "mAP (standard)" in shown
     assert "mAP (trapezoid)" in shown
+
+
+def test_saved_reid_config_runs_the_stage_again(tiny_street: Path, tmp_path: Path) -> None:
+    asked = ["--data", tiny_street, "--height", 32, "--width", 16, "--steps", 2, "--batch", 8]
+    assert run("reid", "train", *asked, "--out", tmp_path / "m") == 0
+    config = yaml.safe_load((tmp_path / "m" / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "out": str(tmp_path / "again")}))
+    assert run("reid", "train", "--config", tmp_path / "config.yaml") == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "again")]
+    assert weights[0] == weights[1]

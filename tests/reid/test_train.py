@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ def test_a_finished_folder_holds_model_classes_metrics_and_what_was_asked(traine
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert {"loss", "classification_error", "lr", "pictures_per_second"} <= set(lines[0])
     config = yaml.safe_load((trained / "config.yaml").read_text())
-    assert type(small)(**config["options"]) == small
+    assert type(small)(**{name: config[name] for name in asdict(small)}) == small
     assert not (trained / "checkpoint.pt").exists()
 
 

@@ -73,7 +73,7 @@ def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None
 def test_matched_arms_really_took_as_many_steps(study: Path) -> None:
     for seed in ("0", "1"):
         folders = [study / "reid" / arm / seed for arm in ("persons-4", "real-as-4")]
-        steps = [yaml.safe_load((folder / "config.yaml").read_text())["options"]["steps"] for folder in folders]
+        steps = [yaml.safe_load((folder / "config.yaml").read_text())["steps"] for folder in folders]
         assert steps[0] == steps[1]
 
 

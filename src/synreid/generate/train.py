@@ -101,7 +101,7 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
     inputs = {"data": table_fingerprint(train)}
     if start is not None:
         inputs["start"] = generator_fingerprint(start)
-    with StageFolder(out, "gan", VERSION, config or {"options": options}, inputs) as folder:
+    with StageFolder(out, "gan", VERSION, config or dataclasses.asdict(options), inputs) as folder:
         if not folder.complete:
             _Training(train, folder, options, start or _grown(train, folder.path, options)).run()
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def load_model(folder: Path, device: str = "auto") -> ReidModel:
     """
     folder = Path(folder)
     run = read_run(folder, STAGE)
-    options = ReidOptions(**run["named"]["options"])
+    options = ReidOptions(**{field.name: run["named"][field.name] for field in fields(ReidOptions)})
     network = build(options, len(read_json(folder / CLASSES)), weights=False)
     try:
         network.load_state_dict(safetensors.torch.load_file(folder / MODEL))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def train(
     names = chosen.classes(table)
     if len(names) < 2:
         raise UserError(f"{len(names)} identity among the training pictures, but two are needed; check the data.")
-    config = {**(asked or {}), "labels": labels, "options": options}
+    config = {**(asked or {}), "labels": labels, **asdict(options)}
     inputs = {"pictures": table_fingerprint(table), **_weights_input(options)}
     unnamed = ("data", "out", *(asked or {}))
     with StageFolder(out, STAGE, VERSION, config, inputs, unnamed) as folder:

@@ -233,7 +233,7 @@ class _Study:
             "fingerprint": generator_fingerprint(material.generator),
             "file": GENERATOR,
             "kimg": run["kimg"],
-            "start": run["named"].get("start") or run["named"].get("options", {}).get("start"),
+            "start": run["named"].get("start"),
             "seconds": run["seconds"],
             "folder": str(material.generator),
             "quality": read_json(quality) if quality.exists() else [],
