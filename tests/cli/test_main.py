@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -44,7 +45,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_options_and_presets_reach_the_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = {}
     monkeypatch.setitem(COMMANDS, "gan train", commands.gan_train)
-    monkeypatch.setattr("synreid.data.scan.open_data", lambda path: path)
+    monkeypatch.setattr("synreid.data.scan.open_data", lambda path, pattern: path)
     monkeypatch.setattr("synreid.data.splits.subset", lambda table, fraction, seed: (table, fraction))
     monkeypatch.setattr("synreid.generate.train.train_gan", lambda *values: seen.update(enumerate(values)))
     assert run("gan", "train", "--data", "a", "--out", tmp_path / "b", "--kimg", 3, "--subset", 0.5) == 0
@@ -148,3 +149,20 @@ def test_saved_reid_config_runs_the_stage_again(tiny_street: Path, tmp_path: Pat
     assert run("reid", "train", "--config", tmp_path / "config.yaml") == 0
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("m", "again")]
     assert weights[0] == weights[1]
+
+
+def test_preset_that_only_a_config_file_names_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("preset: thesis")
+    assert run("persons", "make", "g", "--out", tmp_path / "p", "--config", tmp_path / "c.yaml") == 2
+    assert "--preset thesis" in capsys.readouterr().err
+
+
+def test_saved_selection_config_selects_again(tiny_street: Path, tiny_gan: Path, tmp_path: Path) -> None:
+    assert run("persons", "make", tiny_gan, "--persons", 3, "--images", 3, "--out", tmp_path / "p") == 0
+    rules = ["--detector", "none", "--consistency_percentile", 0]
+    assert run("select", "run", tmp_path / "p", "--data", tiny_street, "--out", tmp_path / "s", *rules) == 0
+    config = yaml.safe_load((tmp_path / "s" / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "out": str(tmp_path / "again")}))
+    assert run("select", "run", "--config", tmp_path / "config.yaml") == 0
+    tables = [pq.read_table(tmp_path / name / "selection.parquet") for name in ("s", "again")]
+    assert tables[0].select(["sha256", "kept", "reason"]) == tables[1].select(["sha256", "kept", "reason"])

@@ -95,7 +95,7 @@ def test_layer_groups_follow_the_thesis_at_sixteen_styles() -> None:
 
 
 def test_person_without_pictures_is_refused(tiny_gan: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="images 0"):
+    with pytest.raises(UserError, match="images is 0"):
         make_persons(tiny_gan, tmp_path / "x", dataclasses.replace(OPTIONS, images=0))
     assert not (tmp_path / "x").exists()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from synreid.generate.network import start_folder
 from synreid.stage.errors import UserError
 from synreid.study.arms import arms_of
 from synreid.study.recipe import load_recipe, recipe_from, shipped_recipes
@@ -36,6 +37,13 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "amounts": [0]}, "amounts"),
         ({"name": "x", "amounts": [200], "persons": {"persons": 100}}, "200 persons are to be added, but only 100"),
         ({"name": "x", "keep": 30}, "30 pictures"),
+        ({"name": "x", "keep": 0}, "keep 0"),
+        ({"name": "x", "seeds": [-1]}, "negative"),
+        ({"name": "x", "amounts": [40, 40]}, "different"),
+        ({"name": "x", "extra": ["synthetic-only", "synthetic-only"]}, "twice"),
+        ({"name": "x", "subset": {"fraction": 0.5, "identities": 5}}, "not both"),
+        ({"name": "x", "command": "x", "extra": ["shuffled-labels"]}, "shuffled-labels"),
+        ({"name": "x", "gan": {"batch": 0}}, "batch is 0"),
         ({"amounts": [5]}, "name"),
     ],
 )
@@ -63,3 +71,9 @@ def test_every_study_has_its_controls() -> None:
         assert arms[f"real-as-{amount}"].steps_of == f"persons-{amount}"
         assert arms[f"real-as-{amount}"].persons == 0
         assert arms[f"persons-{amount}"].against == (f"real-as-{amount}", "real")
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_finds_the_generator_that_it_starts_from(name: str) -> None:
+    start = load_recipe(name).gan.start
+    assert start is None or start_folder(start) is not None

@@ -48,6 +48,7 @@ def gan_train(
     subset: float = 1.0,
     subset_seed: int = 0,
     resume: bool = False,
+    camera_pattern: str | None = None,
 ) -> None:
     """Train a generator on the training split of a folder; a run that was cut off goes on.
 
@@ -58,6 +59,7 @@ def gan_train(
         subset: Share of the training persons to learn from, above 0 and up to 1.
         subset_seed: Seed of the draw of those persons.
         resume: Only go on with a run that is there; never start a new one.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
     from synreid.data.splits import subset as part_of
@@ -66,8 +68,8 @@ def gan_train(
 
     if resume and not (out / "run.json").exists():
         raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
-    table = part_of(open_data(data), fraction=subset, seed=subset_seed)
-    asked = {"data": data, "out": out, "subset": subset, "subset_seed": subset_seed}
+    table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    asked = {"data": data, "out": out, "subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     print(train_gan(table, out, options, {**asked, **dataclasses.asdict(options)}))
 
 
@@ -84,21 +86,31 @@ def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:
     print(make_persons(gan, out, options))
 
 
-def select_run(persons: Path, *, data: Path | None = None, out: Path | None = None, options: SelectOptions) -> None:
+def select_run(
+    persons: Path,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    options: SelectOptions,
+    camera_pattern: str | None = None,
+) -> None:
     """Discard made pictures that show no person or not the same person, and say how many and why.
 
     Args:
         persons: Folder of a finished `persons make`.
         data: Folder or CSV file of real pictures; its training split sets thresholds.
-        out: Folder for the selection; by default `selection` in the persons' folder's own parent.
+        out: Folder for the selection; by default the persons' folder with `-selection` behind its name.
         options: The rules.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
     from synreid.data.table import pick
     from synreid.select.run import select
 
-    real = pick(open_data(data), split="train") if data is not None else None
-    print(select(persons, real, out or persons.with_name(persons.name + "-selection"), options))
+    real = pick(open_data(data, camera_pattern), split="train") if data is not None else None
+    out = out or persons.resolve().with_name(persons.resolve().name + "-selection")
+    asked = {"persons": persons.resolve(), "data": data, "out": out, "camera_pattern": camera_pattern}
+    print(select(persons, real, out, options, config={**asked, **dataclasses.asdict(options)}))
 
 
 def reid_train(
@@ -108,6 +120,7 @@ def reid_train(
     options: ReidOptions,
     add: Path | None = None,
     labels: Literal["new-identity", "shuffled"] = "new-identity",
+    camera_pattern: str | None = None,
 ) -> None:
     """Train a re-ID model on the training split of a folder, with artificial persons added if asked.
 
@@ -117,6 +130,7 @@ def reid_train(
         options: The model and its training.
         add: Artificial persons to add: a selection (its kept pictures) or a persons folder (all of them).
         labels: How made pictures are labelled.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
     from synreid.data.table import pick
@@ -124,22 +138,23 @@ def reid_train(
     from synreid.select.made import made_pictures
 
     made = made_pictures(add) if add is not None else None
-    asked = {"data": data, "out": out, "add": add}
-    print(train(pick(open_data(data), split="train"), made, out, options, labels, asked=asked))
+    asked = {"data": data, "out": out, "add": add, "camera_pattern": camera_pattern}
+    print(train(pick(open_data(data, camera_pattern), split="train"), made, out, options, labels, asked=asked))
 
 
-def reid_evaluate(model: Path, *, data: Path, out: Path | None = None) -> None:
+def reid_evaluate(model: Path, *, data: Path, out: Path | None = None, camera_pattern: str | None = None) -> None:
     """Rank the gallery for every query and print Rank-1, 5, 10, mAP in both conventions, and mINP.
 
     Args:
         model: Folder of a finished `reid train`.
         data: Folder or CSV file with query and gallery.
         out: Folder for the scores; by default the model's own.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
     from synreid.reid.evaluate import evaluate_model
 
-    summary = evaluate_model(model, open_data(data), out).summary
+    summary = evaluate_model(model, open_data(data, camera_pattern), out).summary
     names = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "map": "mAP (standard)"}
     names |= {"map_trapezoid": "mAP (trapezoid)", "minp": "mINP"}
     for key, name in names.items():
@@ -147,7 +162,14 @@ def reid_evaluate(model: Path, *, data: Path, out: Path | None = None) -> None:
     print(f"{'queries':16} {summary['queries']:6d}, without a match and left out: {summary['unmatched']}")
 
 
-def study(recipe: str, *, out: Path, data: Path | None = None, gan: Path | None = None) -> None:
+def study(
+    recipe: str,
+    *,
+    out: Path,
+    data: Path | None = None,
+    gan: Path | None = None,
+    camera_pattern: str | None = None,
+) -> None:
     """Answer the question: do artificial persons help? Generator, persons, selection, all arms, all seeds, report.
 
     Args:
@@ -155,12 +177,13 @@ def study(recipe: str, *, out: Path, data: Path | None = None, gan: Path | None 
         out: Folder for everything that the study makes.
         data: Folder or CSV file of person pictures; left out, the recipe's embedded set is drawn.
         gan: Folder of a finished generator to use instead of training one.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.report.page import write_report
     from synreid.stage.files import read_json
     from synreid.study.run import STUDY, run_study
 
-    run_study(recipe, data, out, gan)
+    run_study(recipe, data, out, gan, camera_pattern)
     report_path = write_report(out)
     print(_table(read_json(out / STUDY)))
     print(f"report: {report_path.resolve()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 INTERRUPTED = 130
 BAD_INPUT = 2
+BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -55,9 +57,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(_run(argv))
     except UserError as error:
         _fail(str(error), BAD_INPUT)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            if error.filename is None:
+                raise
+            _fail(f"{error.filename} cannot be used ({error.strerror}); check the path and what it is.", BAD_INPUT)
         _fail("the disk is full; free some room and run the same command again to go on.", BAD_INPUT)
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from here.", INTERRUPTED)
@@ -73,6 +80,8 @@ def _run(argv: list[str]) -> int:
     found = parser.parse_args(argv)
     name, chosen = _chosen(found)
     function = COMMANDS[name]
+    if (preset := chosen.get("preset")) != (_preset(argv) if name in PRESETS else None):
+        raise UserError(f"preset {preset} must be given on the command line as --preset {preset}, spelled out.")
     values: dict[str, Any] = {}
     positional: list[Any] = []
     for parameter, hint in _parameters(function):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from synreid.generate.options import GanOptions
@@ -129,7 +129,7 @@ def _save(path: Path, network: nn.Module, options: GanOptions) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     architecture = {name: getattr(options, name) for name in ARCHITECTURE}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"network": "stylegan2", "options": json.dumps(architecture)})
+        temporary.write_bytes(save(tensors, {"network": "stylegan2", "options": json.dumps(architecture)}))
 
 
 def _architecture(path: Path) -> dict[str, Any]:
@@ -157,4 +157,4 @@ def halve(folder: Path) -> None:
             metadata = file.metadata()
         tensors = {key: value.to(torch.float16) for key, value in load_file(path).items()}
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata=metadata)
+            temporary.write_bytes(save(tensors, metadata))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from synreid.stage.errors import UserError
+
+MOST_IMAGES = 10_000  # a person's further pictures take seeds from a block of their own, this long
+
 
 @dataclass(frozen=True)
 class GanOptions:
@@ -68,6 +72,17 @@ class GanOptions:
     seed: int = 0
     """Seed of weights, order, latents and augmentation."""
 
+    def __post_init__(self) -> None:
+        """Raise UserError for a value that cannot be trained with."""
+        for name in ("kimg", "batch", "r1_every", "ada_kimg", "snap", "lr_g", "lr_d", "w_dim", "mapping_layers"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"generator option {name} is {getattr(self, name)}, but must be above 0; correct it.")
+        for name, high in (("ada_p", 1.0), ("mixing", 1.0), ("ada_target", 1.0)):
+            if not 0 <= getattr(self, name) <= high:
+                raise UserError(f"generator option {name} is {getattr(self, name)}, but must lie in 0 to {high:g}.")
+        if self.seed < 0 or self.gamma < 0 or self.measure < 0:
+            raise UserError("generator options seed, gamma and measure must not be negative; correct them.")
+
 
 @dataclass(frozen=True)
 class PersonOptions:
@@ -87,6 +102,14 @@ class PersonOptions:
     """Truncation psi: 1 is the whole variety, less is closer to the mean person."""
     first_seed: int = 0
     """Seed of the first person."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a value that nothing can be made with."""
+        for name, low, high in (("persons", 1, 99_999), ("images", 1, MOST_IMAGES), ("first_seed", 0, 99_999)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"{name} is {getattr(self, name)}, but must lie in {low} to {high}; correct it.")
+        if not 0 <= self.strength <= 1:
+            raise UserError(f"strength is {self.strength}, but must lie in 0 to 1; correct it.")
 
 
 GAN_PRESETS: dict[str, dict[str, Any]] = {}

@@ -21,7 +21,7 @@ import torch
 from synreid.data.pixels import picture_sha256
 from synreid.data.sheets import sheet, write_picture
 from synreid.data.table import from_columns, write_table
-from synreid.generate.options import PersonOptions
+from synreid.generate.options import MOST_IMAGES, PersonOptions
 from synreid.generate.sample import StyleSampler
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
@@ -30,7 +30,6 @@ from synreid.stage.progress import progress
 
 VERSION = 1
 TABLE = "table.parquet"
-MOST_IMAGES = 10_000  # a person's further pictures take seeds from a block of their own, this long
 FIRST_OTHER_SEED = 1_000_000_000
 BLOCK = 256  # pictures made at a time
 GROUPS = {"coarse": (0.0, 0.375), "medium": (0.375, 0.75), "fine": (0.75, 1.0)}  # thesis: 0-5, 6-11, 12-15 of 16
@@ -72,10 +71,6 @@ def layer_group(layers: str, num_ws: int) -> tuple[int, ...]:
 
 def plan(sampler: StyleSampler, options: PersonOptions) -> list[Recipe]:
     """Return what will be made, person by person: `options.images` pictures of each, the unchanged one first."""
-    if options.persons < 1 or not 1 <= options.images <= MOST_IMAGES:
-        raise UserError(
-            f"persons {options.persons} and images {options.images} must be at least 1, images at most {MOST_IMAGES}."
-        )
     layers = layer_group(options.layers, sampler.num_ws)
     operation = {"mix": "style mixing", "interpolate": "interpolation"}[options.vary]
     strength = 1.0 if options.vary == "mix" else options.strength

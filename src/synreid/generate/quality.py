@@ -36,7 +36,7 @@ class Measurement:
 
     def take(self, generator: Generator, kimg: float) -> tuple[np.ndarray, dict[str, Any]]:
         """Write the grid of this snapshot; return it, uint8 [H, W, 3], and the measured values (none if not asked)."""
-        sampler = StyleSampler(generator, "snapshot")
+        sampler = StyleSampler(generator, "snapshot", generator.constant.device)
         rows, columns = GRID
         if kimg == 0 or not (self.folder / "real.png").exists():
             write_picture(self.folder / "real.png", sheet(self.real[: rows * columns], columns))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import math
 import time
 from dataclasses import dataclass
@@ -64,8 +65,10 @@ class State:
 
     def save(self, path: Path) -> None:
         values = {name: part.state_dict() for name, part in self._parts().items()}
+        held = io.BytesIO()  # torch reports a full disk in its own words, write_bytes as the error it is
+        torch.save({**values, "step": self.step, "ada_p": self.ada_p, "signs": self.signs}, held)
         with atomic_path(path) as temporary:
-            torch.save({**values, "step": self.step, "ada_p": self.ada_p, "signs": self.signs}, temporary)
+            temporary.write_bytes(held.getbuffer())
 
     def load(self, path: Path) -> None:
         try:
@@ -101,7 +104,9 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
     inputs = {"data": table_fingerprint(train)}
     if start is not None:
         inputs["start"] = generator_fingerprint(start)
-    with StageFolder(out, "gan", VERSION, config or dataclasses.asdict(options), inputs) as folder:
+        inputs["start's pictures"] = learned_pictures(start).fingerprint
+    unnamed = ("data", "out", "start", "subset", "subset_seed", "camera_pattern")  # `inputs` stand for these
+    with StageFolder(out, "gan", VERSION, config or dataclasses.asdict(options), inputs, unnamed) as folder:
         if not folder.complete:
             _Training(train, folder, options, start or _grown(train, folder.path, options)).run()
     return out
@@ -164,7 +169,7 @@ class _Training:
                         saved = time.monotonic()
         outputs = save_networks(self.folder.path, options, state.average, state.discriminator, self.learned)
         self.folder.finish(outputs, kimg=state.step * options.batch / 1000, ada_p=state.ada_p)
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
 
     def _step(self) -> dict[str, float]:
         """One step of each network, the discriminator first: the other way round they chase each other in circles.

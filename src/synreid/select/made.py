@@ -8,9 +8,10 @@ import pyarrow as pa
 import yaml
 
 from synreid.data.table import read_table
-from synreid.select.run import TABLE, kept_rows, read_selection
+from synreid.select.run import kept_rows, read_selection
 from synreid.stage.errors import UserError
-from synreid.stage.folder import CONFIG, read_run
+from synreid.stage.files import read_json
+from synreid.stage.folder import CONFIG, RUN, read_run
 
 
 def made_pictures(folder: Path) -> pa.Table:
@@ -18,7 +19,7 @@ def made_pictures(folder: Path) -> pa.Table:
 
     Raises UserError where `folder` is neither, or a selection's persons are gone.
     """
-    if not (folder / TABLE).exists():
+    if (folder / RUN).exists() and read_json(folder / RUN).get("stage") != "select":
         read_run(folder, "persons")
         return read_table(folder / "table.parquet")
     selection = read_selection(folder)

@@ -64,8 +64,10 @@ def select(
         "embedder": str(getattr(embedder, "fingerprint", embedder.name)) if embedder else "none",
     }
     source = data if isinstance(data, Path) else None
-    named = config or {"persons": persons, "data": source, "out": out, **asdict(options)}
-    with StageFolder(out, "select", VERSION, named, inputs, unnamed=("persons", "data", "out")) as folder:
+    named = config or {"persons": Path(persons).resolve(), "data": source, "out": out, **asdict(options)}
+    with StageFolder(
+        out, "select", VERSION, named, inputs, unnamed=("persons", "data", "out", "camera_pattern")
+    ) as folder:
         if folder.complete:
             return folder.path
         work = _Selection(made, real, options)

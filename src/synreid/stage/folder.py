@@ -75,16 +75,18 @@ class StageFolder:
         if (self.path / RUN).exists():
             self.run = read_json(self.path / RUN)
             self._check_same()
+            if not (self.path / CONFIG).exists():  # cut off between the two files
+                self._write_config()
             return
-        if strangers := [path.name for path in self.path.iterdir() if path.name != LOCK]:
+        if strangers := [path.name for path in self.path.iterdir() if not path.name.startswith(".")]:
             raise UserError(
                 f"{self.path} is not empty and not a stage's folder (it holds {strangers[0]}); name a new folder."
             )
-        write_text(self.path / CONFIG, yaml.safe_dump(self.config, sort_keys=False))
         self.run = {
             "stage": self.stage,
             "version": self.version,
             "fingerprint": self.fingerprint,
+            "config": self.config,
             "named": self.named,
             "inputs": self.inputs,
             "started": now(),
@@ -94,6 +96,10 @@ class StageFolder:
             "outputs": {},
         }
         write_json(self.path / RUN, self.run)
+        self._write_config()
+
+    def _write_config(self) -> None:
+        write_text(self.path / CONFIG, yaml.safe_dump(self.config, sort_keys=False))
 
     def _check_same(self) -> None:
         if self.run.get("fingerprint") == self.fingerprint:
@@ -117,11 +123,12 @@ class StageFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.complete:  # time spent before a cut counts too
-            self.run["seconds"] += time.monotonic() - self._start
-            if kind is None or not issubclass(kind, OSError):
+        try:
+            if not self.complete:  # time spent before a cut counts too
+                self.run["seconds"] += time.monotonic() - self._start
                 write_json(self.path / RUN, self.run)
-        self._lock.release()
+        finally:
+            self._lock.release()
 
 
 def read_run(path: Path, stage: str) -> dict[str, Any]:

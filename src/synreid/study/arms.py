@@ -40,7 +40,7 @@ class Arm:
 def arms_of(recipe: Recipe) -> list[Arm]:
     """Return the arms in the order in which they are run: those that others need come first."""
     arms = [Arm("real", "real pictures")]
-    if recipe.full_resolution:
+    if recipe.full_resolution and recipe.command is None:  # a command gets the files as they are
         arms.append(Arm("real-full", "real pictures, full resolution", resolution="full"))
     for amount in sorted(recipe.amounts):
         added, matched = f"persons-{amount}", f"real-as-{amount}"

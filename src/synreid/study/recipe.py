@@ -70,8 +70,22 @@ class Recipe:
         """Raise UserError for a recipe that cannot give an answer."""
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must be different numbers, at least one.")
-        if not self.amounts or min(self.amounts) < 1:
-            raise UserError(f"recipe {self.name}: amounts {list(self.amounts)} must be numbers of persons above 0.")
+        if min(self.seeds) < 0:
+            raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must not be negative.")
+        if not self.amounts or min(self.amounts) < 1 or len(set(self.amounts)) < len(self.amounts):
+            raise UserError(
+                f"recipe {self.name}: amounts {list(self.amounts)} must be different numbers of persons above 0."
+            )
+        if len(set(self.extra)) < len(self.extra):
+            raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
+        if self.keep < 1:
+            raise UserError(f"recipe {self.name}: keep {self.keep} must be at least 1 picture of a person.")
+        if self.subset.fraction is not None and self.subset.identities is not None:
+            raise UserError(f"recipe {self.name}: subset takes either a fraction or a number of identities, not both.")
+        if self.command is not None and (unfit := set(self.extra) & {"random-erasing", "shuffled-labels"}):
+            raise UserError(
+                f"recipe {self.name}: {sorted(unfit)[0]} is an option of our own training and cannot be asked of command."
+            )
         if max(self.amounts) > self.persons.persons:
             raise UserError(
                 f"recipe {self.name}: {max(self.amounts)} persons are to be added, but only {self.persons.persons} are "

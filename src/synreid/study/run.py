@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from synreid.data.scan import open_data
 from synreid.data.splits import subset
 from synreid.data.street.write import draw_street
 from synreid.data.table import column, concat, pick, read_table, table_fingerprint
-from synreid.generate.network import GENERATOR, generator_fingerprint, learned_pictures
+from synreid.generate.network import GENERATOR, generator_fingerprint, learned_pictures, start_folder
 from synreid.generate.persons import TABLE, make_persons
 from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
@@ -30,7 +31,7 @@ from synreid.reid.train import planned_steps, train
 from synreid.select.run import kept_rows, read_selection, select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json, write_text
-from synreid.stage.fingerprint import plain
+from synreid.stage.fingerprint import fingerprint, plain
 from synreid.stage.folder import StageFolder, now, read_run
 from synreid.stage.log import say
 from synreid.study.answer import answer_of, differences_of, summary_of
@@ -57,7 +58,9 @@ class Material:
     selection: Path
 
 
-def run_study(recipe: str, data: Path | None, out: Path, gan: Path | None = None) -> Path:
+def run_study(
+    recipe: str, data: Path | None, out: Path, gan: Path | None = None, camera_pattern: str | None = None
+) -> Path:
     """Run the study that `recipe` (a shipped name or a YAML file) describes and return its folder `out`.
 
     `data` is the user's folder; left out, the recipe's own `street` is drawn. `gan` is the folder of a finished
@@ -65,11 +68,11 @@ def run_study(recipe: str, data: Path | None, out: Path, gan: Path | None = None
     Raises UserError for data or a recipe that cannot give an answer.
     """
     wanted = load_recipe(recipe)
-    table = open_data(data) if data is not None else None
+    table = open_data(data, camera_pattern) if data is not None else None
     if table is None and wanted.street is None:
         raise UserError(f"recipe {wanted.name} needs pictures; name their folder with --data.")
-    asked = {"recipe": recipe, "data": data, "out": out, "gan": gan}
-    inputs = {"recipe": plain(wanted)}
+    asked = {"recipe": recipe, "data": data, "out": out, "gan": gan, "camera_pattern": camera_pattern}
+    inputs: dict[str, str] = {"recipe": fingerprint(wanted)}
     if table is not None:
         inputs["data"] = table_fingerprint(table)
     if gan is not None:
@@ -107,6 +110,11 @@ class _Study:
 
     def run(self) -> dict[str, Any]:
         material = self._material()
+        if self.recipe.command is not None:
+            self.notes.append(
+                f"Training was the user's own command. It saw real pictures as they are and made ones at "
+                f"{material.resolution}, so sharpness may tell them apart."
+            )
         results = self._trainings(material)
         differences = differences_of(self.arms, results)
         return {
@@ -131,13 +139,15 @@ class _Study:
         available = len({pid for pid in column(pick(self.table, split="train"), "pid") if pid is not None})
         chosen = _subset(self.table, recipe.subset, available)
         real, test = pick(chosen, split="train"), pick(chosen, split=("query", "gallery"))
+        if self.gan is None and (start := start_folder(recipe.gan.start)) is not None:
+            check_no_leak(learned_pictures(start).digests, self.table, real)  # before an hour is spent on it
         generator = self.gan or self._timed("generator", lambda: train_gan(real, out / "gan", recipe.gan))
         learned = learned_pictures(generator).digests
         unknown = check_no_leak(learned, self.table, real)
         if unknown:
             self.notes.append(
                 f"The generator also learned from {unknown} pictures that are not in this data set "
-                f"(started from {recipe.gan.start})."
+                f"(it started from {read_json(generator / 'run.json')['config'].get('start')})."
             )
         persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
         sampler = StyleSampler.load(generator)
@@ -148,6 +158,8 @@ class _Study:
 
     def _select(self, persons: Path, real: pa.Table, resolution: str) -> Path:
         """Select with a judge that has not seen the persons it is calibrated on."""
+        if not self.recipe.select.identity:
+            return select(persons, real, self.out / "select", self.recipe.select)
         taught = subset(real, fraction=JUDGE_SHARE, seed=self.recipe.subset.seed)
         seen = set(column(taught, "pid"))
         unseen = [pid for pid in set(column(real, "pid")) if pid not in seen]
@@ -206,8 +218,8 @@ class _Study:
     def _real_count(self, arm: Arm, material: Material) -> int:
         return int((~column(material.real, "junk")).sum()) if arm.real else 0
 
-    def _timed(self, name: str, stage: Any) -> Path:
-        folder: Path = stage()
+    def _timed(self, name: str, stage: Callable[[], Path]) -> Path:
+        folder = stage()
         self.times[name] = read_json(folder / "run.json")["seconds"]
         return folder
 
@@ -220,7 +232,7 @@ class _Study:
             "real": arm.real,
             "labels": arm.labels,
             "matched": arm.steps_of is not None,
-            "resolution": "full" if arm.resolution == "full" else material.resolution,
+            "resolution": "full" if arm.resolution == "full" or self.recipe.command else material.resolution,
             "pictures_real": self._real_count(arm, material),
             "pictures_made": arm.persons * self.recipe.keep,
             "steps": self._steps(arm, material),
@@ -233,7 +245,7 @@ class _Study:
             "fingerprint": generator_fingerprint(material.generator),
             "file": GENERATOR,
             "kimg": run["kimg"],
-            "start": run["named"].get("start"),
+            "start": run["config"].get("start"),
             "seconds": run["seconds"],
             "folder": str(material.generator),
             "quality": read_json(quality) if quality.exists() else [],
