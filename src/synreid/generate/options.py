@@ -32,10 +32,10 @@ class GanOptions:
     """Steps between two R1 penalties (lazy regularisation)."""
     mixing: float = 0.9
     """Probability that a training picture mixes two styles (style-mixing regularisation)."""
-    ema_kimg: float = 5.0
+    ema_kimg: float = 4.0
     """Half-life of the generator's moving average, in thousands of pictures."""
-    ema_rampup: float = 0.05
-    """The half-life is at most this share of the pictures shown so far."""
+    ema_rampup: float = 0.2
+    """The half-life is at most this share of the pictures shown so far; not where training goes on from `start`."""
     ada_target: float = 0.6
     """Share of real pictures that the discriminator should score above zero; 0 leaves augmentation fixed at `ada_p`."""
     ada_p: float = 0.0

@@ -234,7 +234,9 @@ class _Training:
     @torch.no_grad()
     def _average(self) -> None:
         options, state = self.options, self.state
-        half_life = min(options.ema_kimg * 1000, state.step * options.batch * options.ema_rampup)
+        half_life = options.ema_kimg * 1000
+        if self.start is None:  # random weights should be forgotten quickly, learned ones should not
+            half_life = min(half_life, state.step * options.batch * options.ema_rampup)
         beta = 0.5 ** (options.batch / max(half_life, 1e-8))
         for average, value in zip(state.average.parameters(), state.generator.parameters(), strict=True):
             average.lerp_(value, 1 - beta)

@@ -84,7 +84,7 @@ class Recipe:
             raise UserError(f"recipe {self.name}: subset takes either a fraction or a number of identities, not both.")
         if self.command is not None and (unfit := set(self.extra) & {"random-erasing", "shuffled-labels"}):
             raise UserError(
-                f"recipe {self.name}: {sorted(unfit)[0]} is an option of our own training and cannot be asked of command."
+                f"recipe {self.name}: {sorted(unfit)[0]} is for our own training, not for command; leave one out."
             )
         if max(self.amounts) > self.persons.persons:
             raise UserError(
