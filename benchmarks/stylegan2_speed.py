@@ -31,6 +31,7 @@ class Loop(_Training):
 
     def __init__(self, options: GanOptions) -> None:
         self.options, self.device = options, choose_device("cpu")
+        self.start = None
         self.state = new_state(options, None, self.device)
         numbers = np.random.default_rng(0).integers(0, 256, (256, 3, options.height, options.width), dtype=np.uint8)
         self.pictures = torch.from_numpy(numbers)
