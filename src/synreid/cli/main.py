@@ -16,7 +16,7 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from synreid.cli import commands
-from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
+from synreid.generate.options import PERSON_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
 from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
@@ -40,7 +40,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": commands.report,
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "gan train": GAN_PRESETS,
     "persons make": PERSON_PRESETS,
     "select run": SELECT_PRESETS,
     "reid train": REID_PRESETS,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 
+TABLE = "table.parquet"  # the name of a stage's own picture table in its folder
 PARENT = pa.struct(
     [("sha256", pa.string()), ("weight", pa.float32()), ("role", pa.string()), ("layers", pa.list_(pa.int32()))]
 )

@@ -112,7 +112,6 @@ class PersonOptions:
             raise UserError(f"strength is {self.strength}, but must lie in 0 to 1; correct it.")
 
 
-GAN_PRESETS: dict[str, dict[str, Any]] = {}
 PERSON_PRESETS: dict[str, dict[str, Any]] = {
     "thesis": {"persons": 401, "images": 51, "vary": "mix", "layers": "coarse"},
 }

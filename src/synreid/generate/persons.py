@@ -20,7 +20,7 @@ import torch
 
 from synreid.data.pixels import picture_sha256
 from synreid.data.sheets import sheet, write_picture
-from synreid.data.table import from_columns, write_table
+from synreid.data.table import TABLE, from_columns, write_table
 from synreid.generate.options import MOST_IMAGES, PersonOptions
 from synreid.generate.sample import StyleSampler
 from synreid.stage.device import choose_device
@@ -29,7 +29,6 @@ from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.progress import progress
 
 VERSION = 1
-TABLE = "table.parquet"
 FIRST_OTHER_SEED = 1_000_000_000
 BLOCK = 256  # pictures made at a time
 GROUPS = {"coarse": (0.0, 0.375), "medium": (0.375, 0.75), "fine": (0.75, 1.0)}  # thesis: 0-5, 6-11, 12-15 of 16

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from synreid.data.pixels import pixels, read_picture
 from synreid.data.scan import open_data
 from synreid.data.sheets import write_picture
-from synreid.data.table import column, paths, read_table, rows, table_fingerprint
+from synreid.data.table import TABLE, column, paths, read_table, rows, table_fingerprint
 from synreid.features.detectors import Detector, best_detector, detector
 from synreid.features.embedders import Embedder, default_identity_embedder
 from synreid.select import scores
@@ -27,7 +27,7 @@ from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.log import say
 
 VERSION = 1
-TABLE, SUMMARY = "selection.parquet", "summary.json"
+SELECTION, SUMMARY = "selection.parquet", "summary.json"
 
 
 def select(
@@ -50,7 +50,7 @@ def select(
     options = options or SelectOptions()
     check(options)
     read_run(persons, "persons")
-    made = read_table(Path(persons) / "table.parquet")
+    made = read_table(Path(persons) / TABLE)
     if len(made) == 0:
         raise UserError(f"{persons} holds no pictures; make some persons first.")
     made = rows(made, np.lexsort((column(made, "path").astype(str), column(made, "pid").astype(str))))
@@ -99,9 +99,11 @@ def read_selection(folder: Path) -> pa.Table:
     """The selection table of a finished selection; UserError where `folder` is not one."""
     read_run(Path(folder), "select")
     try:
-        return pq.read_table(Path(folder) / TABLE)
+        return pq.read_table(Path(folder) / SELECTION)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{Path(folder) / TABLE} is unreadable ({error}); remove {folder} and select again.") from error
+        raise UserError(
+            f"{Path(folder) / SELECTION} is unreadable ({error}); remove {folder} and select again."
+        ) from error
 
 
 def kept_rows(persons: pa.Table, selection: pa.Table) -> pa.Table:
@@ -225,7 +227,7 @@ class _Selection:
         columns |= policy.columns
         columns |= {"kept": policy.kept, "reason": pa.array(policy.reasons.tolist(), type=pa.string())}
         table = pa.table(columns)
-        with atomic_path(out / TABLE) as path:
+        with atomic_path(out / SELECTION) as path:
             pq.write_table(table, path, compression="zstd")
         write_picture(out / "kept.png", kept_sheet(self.pictures, policy))
         write_picture(out / "discarded.png", discarded_sheet(self.pictures, policy))

@@ -17,9 +17,10 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.splits import subset
 from synreid.data.street.write import draw_street
-from synreid.data.table import column, concat, pick, read_table, table_fingerprint
+from synreid.data.table import TABLE, column, concat, pick, read_table, table_fingerprint
 from synreid.generate.network import GENERATOR, generator_fingerprint, learned_pictures, start_folder
-from synreid.generate.persons import TABLE, make_persons
+from synreid.generate.persons import make_persons
+from synreid.generate.quality import FILE as QUALITY
 from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
 from synreid.quality.origin import origin_auc
@@ -28,11 +29,11 @@ from synreid.reid.embed import ReidEmbedder
 from synreid.reid.evaluate import evaluate_model
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps, train
-from synreid.select.run import kept_rows, read_selection, select
+from synreid.select.run import SUMMARY, kept_rows, read_selection, select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json, write_text
 from synreid.stage.fingerprint import fingerprint, plain
-from synreid.stage.folder import StageFolder, now, read_run
+from synreid.stage.folder import RUN, StageFolder, now, read_run
 from synreid.stage.log import say
 from synreid.study.answer import answer_of, differences_of, summary_of
 from synreid.study.arms import Arm, arms_of, draw_persons
@@ -127,7 +128,7 @@ class _Study:
             "summary": summary_of(self.arms, results),
             "differences": differences,
             "generator": self._generator_facts(material),
-            "selection": read_json(material.selection / "summary.json"),
+            "selection": read_json(material.selection / SUMMARY),
             "origin": self._origin(material),
             "data": self._data_facts(material),
             "notes": self.notes,
@@ -147,7 +148,7 @@ class _Study:
         if unknown:
             self.notes.append(
                 f"The generator also learned from {unknown} pictures that are not in this data set "
-                f"(it started from {read_json(generator / 'run.json')['config'].get('start')})."
+                f"(it started from {read_json(generator / RUN)['config'].get('start')})."
             )
         persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
         sampler = StyleSampler.load(generator)
@@ -199,7 +200,7 @@ class _Study:
             tables = [part for part in (real_or_none, made) if part is not None]
             train(tables[0], tables[1] if len(tables) > 1 else None, folder, options, arm.labels)
             summary = evaluate_model(folder, material.test).summary
-        seconds = read_json(folder / "run.json")["seconds"]
+        seconds = read_json(folder / RUN)["seconds"]
         wanted = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
         return {"arm": arm.name, "seed": seed, **{key: summary[key] for key in wanted}, "seconds": seconds}
 
@@ -220,7 +221,7 @@ class _Study:
 
     def _timed(self, name: str, stage: Callable[[], Path]) -> Path:
         folder = stage()
-        self.times[name] = read_json(folder / "run.json")["seconds"]
+        self.times[name] = read_json(folder / RUN)["seconds"]
         return folder
 
     def _arm_facts(self, arm: Arm, material: Material) -> dict[str, Any]:
@@ -239,8 +240,8 @@ class _Study:
         }
 
     def _generator_facts(self, material: Material) -> dict[str, Any]:
-        run = read_json(material.generator / "run.json")
-        quality = material.generator / "quality.json"
+        run = read_json(material.generator / RUN)
+        quality = material.generator / QUALITY
         return {
             "fingerprint": generator_fingerprint(material.generator),
             "file": GENERATOR,
