@@ -30,7 +30,7 @@ def main() -> None:
         street = draw_street(Path(folder) / "street", options)
         drawn = [read_picture(path) for path in sorted((street / "bounding_box_train").glob("*.jpg"))]
     sampler = StyleSampler.load(SHIPPED / "street")
-    made = make(sampler, plan(sampler, PersonOptions(persons=PERSONS, images=IMAGES)))
+    made = make(sampler, plan(sampler, PersonOptions(persons=PERSONS, images=IMAGES, vary="interpolate", strength=0.4)))
     enlarged = np.stack([resize(picture, 128, 64) for picture in made])
     sheets = [sheet(np.stack(pictures), IMAGES) for pictures in (drawn, list(enlarged))]
     gap = np.full((sheets[0].shape[0], 24, 3), 255, dtype=np.uint8)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from synreid.data.table import column
 from synreid.generate import train as training
@@ -123,7 +124,7 @@ def test_damaged_checkpoint_is_named(
         train_gan(train_table, tmp_path / "b", tiny_options)
 
 
-def test_growing_starts_from_the_pictures_of_the_coarser_size(
+def test_growing_starts_from_the_pictures_and_the_judgement_of_the_coarser_size(
     tiny_gan: Path, train_table: pa.Table, tiny_options: GanOptions
 ) -> None:
     finer = dataclasses.replace(tiny_options, height=64, width=32, start=str(tiny_gan))
@@ -136,9 +137,20 @@ def test_growing_starts_from_the_pictures_of_the_coarser_size(
     bias = sum(block.to_rgb.bias.abs().sum() for block in state.generator.blocks[3:])
     assert float(bias.detach()) == 0
     torch.testing.assert_close(made.detach(), before, rtol=1e-3, atol=1e-4)
-    own, old = state.discriminator.state_dict(), load_discriminator(tiny_gan).state_dict()
-    assert torch.equal(own["blocks.2.conv.weight"], old["blocks.0.conv.weight"])
-    assert torch.equal(own["logit.weight"], old["logit.weight"])
+    pictures = torch.randn(4, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    old = load_discriminator(tiny_gan)(functional.avg_pool2d(pictures, 4))
+    torch.testing.assert_close(state.discriminator(pictures).detach(), old, rtol=1e-3, atol=1e-4)
+    step_after_growing(state.discriminator, pictures)
+    assert all(parameter.grad.abs().max() > 0 for parameter in state.discriminator.parameters())
+
+
+def step_after_growing(discriminator: torch.nn.Module, pictures: torch.Tensor) -> None:
+    """Descend once, so that the parts that start at nothing pass gradients on, and compute the gradients anew."""
+    optimiser = torch.optim.SGD(discriminator.parameters(), lr=1.0)
+    for _ in range(2):
+        optimiser.zero_grad()
+        discriminator(pictures).square().mean().backward()
+        optimiser.step()
 
 
 def test_growing_run_trains_every_size(train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions) -> None:

@@ -86,8 +86,9 @@ def load_discriminator(folder: Path) -> Discriminator:
 def carry_over(start: Path, generator: Generator, discriminator: Discriminator, options: GanOptions) -> None:
     """Fill both networks with the weights in `start`, which may have a half, a quarter ... of their size.
 
-    Finer layers keep their random weights, but what they add to the picture starts at nothing, so that the generator
-    goes on with the pictures that it made before. Raises UserError where the architectures differ in anything else.
+    Finer layers keep their random weights, but what they add to the picture and to its judgement starts at nothing,
+    so that both networks begin as the ones that they grew from. Raises UserError where the architectures differ in
+    anything else.
     """
     for name in ARCHITECTURE:
         have, wanted = _architecture(start / GENERATOR)[name], getattr(options, name)
@@ -102,21 +103,22 @@ def carry_over(start: Path, generator: Generator, discriminator: Discriminator, 
     with torch.no_grad():
         for block in generator.blocks[len(coarse.sizes) :]:
             block.to_rgb.conv.weight.zero_()  # type: ignore[union-attr, operator]
+        if finer:  # the finest of several new blocks reaches the picture through the coarsest of them
+            block = discriminator.blocks[finer - 1]
+            block.down.weight.zero_()  # type: ignore[union-attr, operator]
+            block.skip.weight.zero_()  # type: ignore[union-attr, operator]
     discriminator.load_state_dict(_deeper(judge.state_dict(), finer), strict=False)
 
 
 def _deeper(state: dict[str, torch.Tensor], finer: int) -> dict[str, torch.Tensor]:
-    """Rename a discriminator's blocks, counted from the finest, for one that begins with `finer` more of them."""
-    if finer == 0:
-        return state
+    """Rename a discriminator's parts, counted from the finest, for one that begins with `finer` more of them."""
     renamed = {}
     for name, tensor in state.items():
         room, _, rest = name.partition(".")
-        if room == "blocks":
+        if room in ("blocks", "from_rgb"):
             number, _, leaf = rest.partition(".")
-            renamed[f"blocks.{int(number) + finer}.{leaf}"] = tensor
-        elif room != "from_rgb":  # it belongs to the size that is no longer the finest
-            renamed[name] = tensor
+            name = f"{room}.{int(number) + finer}.{leaf}"
+        renamed[name] = tensor
     return renamed
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from synreid.data.sheets import sheet, write_picture
-from synreid.features.embedders import default_quality_embedder
+from synreid.features.embedders import EfficientNetLite0, default_quality_embedder
 from synreid.generate.sample import StyleSampler
 from synreid.generate.stylegan2 import Generator
 from synreid.quality.distribution import measure
@@ -21,9 +21,12 @@ FILE = "quality.json"
 
 
 class Measurement:
-    """Takes snapshots of a generator against its training pictures, uint8 [N, 3, H, W]."""
+    """Takes snapshots of a generator against its training pictures, uint8 [N, 3, H, W].
 
-    def __init__(self, folder: Path, pictures: Tensor, count: int, seed: int) -> None:
+    `aided` says that the training looked through EfficientNet-Lite0, too: then every number on its features says so.
+    """
+
+    def __init__(self, folder: Path, pictures: Tensor, count: int, seed: int, aided: bool = False) -> None:
         self.folder, self.count, self.seed = folder, min(count, len(pictures)), seed
         chosen = np.random.default_rng((seed, 7)).permutation(len(pictures))
         self.real = np.ascontiguousarray(
@@ -32,6 +35,9 @@ class Measurement:
         self.features: np.ndarray | None = None
         if self.count:
             self.embedder, why = default_quality_embedder()
+            self.features_are = self.embedder.name
+            if aided and isinstance(self.embedder, EfficientNetLite0):
+                self.features_are += ", through which the training looked too"
             say(f"{why} Each snapshot: {self.count} pictures.")
 
     def take(self, generator: Generator, kimg: float) -> tuple[np.ndarray, dict[str, Any]]:
@@ -48,7 +54,7 @@ class Measurement:
             return grid, {}
         if self.features is None:
             self.features = self.embedder.embed(self.real[: self.count])
-        values = measure(self.features, self.embedder.embed(made[: self.count]), features=self.embedder.name)
+        values = measure(self.features, self.embedder.embed(made[: self.count]), features=self.features_are)
         values = {"kimg": kimg, **values}
         path = self.folder / FILE
         earlier = [line for line in (read_json(path) if path.exists() else []) if line["kimg"] < kimg]

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from synreid.generate.layers import EqualConv, EqualLinear, ModulatedConv, activate, upsample
 from synreid.generate.options import GanOptions
@@ -181,22 +182,28 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From pictures [N, 3, H, W] in about -1 to 1 to logits [N]: above zero means real."""
+    """From pictures [N, 3, H, W] in about -1 to 1 to logits [N]: above zero means real.
+
+    Residual blocks, and at each size the halved picture comes in anew (figure 7's input skips): so a discriminator
+    that grows by a finer block, whose part starts at nothing, begins as the one that it grew from.
+    """
 
     def __init__(self, options: GanOptions) -> None:
         super().__init__()
         sizes = resolutions(options.height, options.width)[::-1]
         channels = [channels_at(options, h) for h, _ in sizes]
-        self.from_rgb = EqualConv(3, channels[0], 1)
+        self.from_rgb = nn.ModuleList(EqualConv(3, c, 1) for c in channels)
         self.blocks = nn.ModuleList(DiscriminatorBlock(a, b) for a, b in pairwise(channels))
         self.conv = EqualConv(channels[-1] + 1, channels[-1], 3)
         self.hidden = EqualLinear(channels[-1] * sizes[-1][0] * sizes[-1][1], channels[-1])
         self.logit = EqualLinear(channels[-1], 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = activate(self.from_rgb(x.contiguous(memory_format=torch.channels_last)))
-        for block in self.blocks:
-            x = block(x)
+        picture = x.contiguous(memory_format=torch.channels_last)
+        x = activate(self.from_rgb[0](picture))
+        for block, from_rgb in zip(self.blocks, self.from_rgb[1:], strict=True):
+            picture = F.avg_pool2d(picture, 2)
+            x = block(x) + activate(from_rgb(picture))
         x = activate(self.conv(append_deviation(x)))
         return self.logit(activate(self.hidden(x.flatten(1)))).float().squeeze(1)
 

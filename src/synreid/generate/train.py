@@ -35,6 +35,7 @@ from synreid.generate.network import (
 from synreid.generate.options import GanOptions
 from synreid.generate.quality import Measurement
 from synreid.generate.stylegan2 import Discriminator, Generator, resolutions
+from synreid.generate.vision import Vision
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
@@ -43,7 +44,7 @@ from synreid.stage.log import say
 from synreid.stage.metrics import MetricsLog
 from synreid.stage.progress import progress
 
-VERSION = 1
+VERSION = 2
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
 ADAPT_EVERY = 4  # steps between two changes of the augmentation probability
@@ -57,8 +58,10 @@ class State:
     generator: Generator
     discriminator: Discriminator
     average: Generator
+    vision: Vision | None
     adam_g: torch.optim.Adam
     adam_d: torch.optim.Adam
+    adam_v: torch.optim.Adam | None
     step: int
     ada_p: float
     signs: float
@@ -82,8 +85,9 @@ class State:
         self.step, self.ada_p, self.signs = values["step"], values["ada_p"], values["signs"]
 
     def _parts(self) -> dict[str, Any]:
-        names = ("generator", "discriminator", "average", "adam_g", "adam_d")
-        return {name: getattr(self, name) for name in names}
+        names = ("generator", "discriminator", "average", "vision", "adam_g", "adam_d", "adam_v")
+        parts = {name: getattr(self, name) for name in names}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str, Any] | None = None) -> Path:
@@ -113,7 +117,10 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
 
 
 def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
-    """Train at the coarser sizes that `options.grow` asks for, each going on from the one before; return the last."""
+    """Train at the coarser sizes that `options.grow` asks for, each going on from the one before; return the last.
+
+    R1's weight follows the number of pixels; the second judgement waits for the size at which it sees something.
+    """
     start: Path | None = None
     sizes = resolutions(options.height, options.width)[:-1]
     if len(options.grow) > len(sizes):
@@ -121,9 +128,17 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
             f"grow has {len(options.grow)} entries, but there are only {len(sizes)} coarser sizes; give fewer."
         )
     for (height, width), kimg in zip(sizes[len(sizes) - len(options.grow) :], options.grow, strict=True):
-        before = str(start) if start is not None else None
         coarse = dataclasses.replace(
-            options, height=height, width=width, kimg=kimg, grow=(), start=before, snap=kimg, measure=0
+            options,
+            height=height,
+            width=width,
+            kimg=kimg,
+            gamma=options.gamma * height * width / (options.height * options.width),
+            vision=0.0,
+            grow=(),
+            start=str(start) if start is not None else None,
+            snap=kimg,
+            measure=0,
         )
         start = train_gan(train, folder / f"grow-{height}x{width}", coarse)
     return start
@@ -141,7 +156,7 @@ class _Training:
         self.state = new_state(options, start, self.device)
         self.total = math.ceil(options.kimg * 1000 / options.batch)
         self.snap_steps = max(1, round(options.snap * 1000 / options.batch))
-        self.measurement = Measurement(folder.path, self.pictures, options.measure, options.seed)
+        self.measurement = Measurement(folder.path, self.pictures, options.measure, options.seed, options.vision > 0)
 
     def run(self) -> None:
         options, state = self.options, self.state
@@ -186,12 +201,15 @@ class _Training:
             fake = state.generator.synthesize(w, noise)
             loss_d, penalty, logits = self._discriminator_loss(real, fake.detach(), rng)
         _descend(state.adam_d, loss_d)
+        losses = {"loss_d": float(loss_d.detach())}
+        seen = self._look(real, fake, rng, losses)
         state.discriminator.requires_grad_(False)
         with autocast(self.device, options.precision):
             loss_g = F.softplus(-state.discriminator(augment(fake, state.ada_p, rng))).mean()
-        _descend(state.adam_g, loss_g)
+            aided = loss_g + options.vision * state.vision.generator_loss(seen) if state.vision else loss_g
+        _descend(state.adam_g, aided)
         state.discriminator.requires_grad_(True)
-        losses = {"loss_g": float(loss_g.detach()), "loss_d": float(loss_d.detach())}
+        losses["loss_g"] = float(loss_g.detach())
         if not all(math.isfinite(value) for value in losses.values()):
             raise UserError(
                 f"the loss is not finite at step {state.step}; the last good checkpoint is kept in {self.folder.path}: "
@@ -202,6 +220,20 @@ class _Training:
         self._average()
         self._adapt(sign)
         return {**losses, "r1": penalty, "sign": sign}
+
+    def _look(self, real: Tensor, fake: Tensor, rng: torch.Generator, losses: dict[str, float]) -> list[Tensor]:
+        """Teach the heads of the second judgement; return the features of `fake`, with their graph to the generator."""
+        options, state = self.options, self.state
+        if state.vision is None or state.adam_v is None:
+            return []
+        with autocast(self.device, options.precision):
+            with torch.no_grad():
+                of_real = state.vision.features(augment(real.detach(), state.ada_p, rng))
+            of_fake = state.vision.features(augment(fake, state.ada_p, rng))
+            loss = state.vision.loss(of_real, of_fake)
+        _descend(state.adam_v, loss)
+        losses["loss_v"] = float(loss.detach())
+        return of_fake
 
     def _real(self, rng: torch.Generator) -> Tensor:
         """Return the step's real pictures [batch, 3, H, W] in -1 to 1, in an order drawn anew for each pass."""
@@ -269,15 +301,18 @@ def new_state(options: GanOptions, start: Path | None, device: torch.device) -> 
     generator, discriminator = Generator(options), Discriminator(options)
     if start is not None:
         carry_over(start, generator, discriminator, options)
-    networks: list[nn.Module] = [generator, discriminator]
+    vision = Vision() if options.vision else None
+    networks: list[nn.Module] = [generator, discriminator] + ([vision] if vision is not None else [])
     for network in networks:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(
         generator,
         discriminator,
         average=copy.deepcopy(generator).requires_grad_(False),
+        vision=vision,
         adam_g=torch.optim.Adam(generator.parameters(), lr=options.lr_g, betas=(0.0, 0.99), eps=1e-8),
         adam_d=torch.optim.Adam(discriminator.parameters(), lr=options.lr_d, betas=(0.0, 0.99), eps=1e-8),
+        adam_v=torch.optim.Adam(vision.heads.parameters(), lr=options.lr_vision, betas=(0.0, 0.99)) if vision else None,
         step=0,
         ada_p=options.ada_p,
         signs=0.0,

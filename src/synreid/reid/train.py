@@ -123,7 +123,7 @@ def optimiser_for(network: ReidNetwork, options: ReidOptions) -> torch.optim.Opt
         {"params": head, "initial_lr": options.lr},
     ]
     return torch.optim.SGD(
-        groups, lr=options.lr, momentum=options.momentum, nesterov=True, weight_decay=options.weight_decay
+        groups, lr=options.lr, momentum=options.momentum, nesterov=True, weight_decay=options.weight_decay, fused=True
     )
 
 
