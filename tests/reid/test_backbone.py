@@ -78,3 +78,22 @@ def test_an_unknown_backbone_is_named(small):
 def test_a_transformer_is_built_for_the_options_size():
     network = build(ReidOptions(backbone="test_vit", height=64, width=32), 3).eval()
     assert network.embed(torch.zeros(1, 3, 64, 32)).shape == (1, 512)
+
+
+def test_maps_one_pixel_wide_stay_out_of_bfloat16():
+    network = build(ReidOptions(backbone="resnet18", height=64, width=32), 3).train()
+    kinds = {}
+    for name in ("layer1.0.conv1", "layer3.1.conv2", "layer4.0.conv1", "layer4.0.downsample.0", "layer4.1.conv2"):
+        network.backbone.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: kinds.update({name: (tuple(output.shape[2:]), output.dtype)})
+        )
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(4, 3, 64, 32)).sum().backward()
+    assert kinds == {
+        "layer1.0.conv1": ((16, 8), torch.bfloat16),
+        "layer3.1.conv2": ((4, 2), torch.bfloat16),
+        "layer4.0.conv1": ((2, 1), torch.float32),
+        "layer4.0.downsample.0": ((2, 1), torch.float32),
+        "layer4.1.conv2": ((2, 1), torch.float32),
+    }
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,7 @@ def build(options: ReidOptions, classes: int, weights: bool = True) -> ReidNetwo
         if wanted not in (None, "timm"):
             load_backbone_weights(backbone, Path(wanted))
         width = _output_width(backbone, options)
+        _thin_maps_in_float32(backbone, options)
         seed_torch(options.seed, HEAD)  # its own, so that it is the same whether the backbone drew or loaded weights
         return ReidNetwork(backbone, width, options.embedding, classes, options.dropout)
 
@@ -96,6 +99,33 @@ def _output_width(backbone: nn.Module, options: ReidOptions) -> int:
         ) from error
     backbone.train(was_training)
     return int(output.shape[1])
+
+
+@torch.no_grad()
+def _thin_maps_in_float32(backbone: nn.Module, options: ReidOptions) -> None:
+    """Keep convolutions out of bfloat16 whose maps are one pixel high or wide, such as ResNet's last ones at 64x32.
+
+    On CPUs oneDNN reads memory there that nobody wrote, so that outputs and gradients are now and then not numbers.
+    """
+    thin = []
+
+    def look(conv: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        if 1 in (*inputs[0].shape[2:], *output.shape[2:]):
+            thin.append(conv)
+
+    hooks = [module.register_forward_hook(look) for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    was_training = backbone.training
+    backbone.eval()(torch.zeros(1, 3, *options.size))
+    backbone.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    for conv in thin:
+        conv.forward = partial(_in_float32, conv.forward)  # type: ignore[method-assign]
+
+
+def _in_float32(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return forward(x.float())
 
 
 def load_backbone_weights(backbone: nn.Module, path: Path) -> None:

@@ -31,7 +31,7 @@ from synreid.stage.log import say
 from synreid.stage.metrics import MetricsLog
 from synreid.stage.progress import progress
 
-STAGE, VERSION = "reid", 1
+STAGE, VERSION = "reid", 2
 MODEL, CLASSES, CHECKPOINT = "model.safetensors", "classes.json", "checkpoint.pt"
 LOG_LINES = 200  # lines of metrics.jsonl in a whole training, about
 
