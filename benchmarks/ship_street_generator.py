@@ -4,7 +4,7 @@
 
 draws a world of its own (seed 900001), trains on it, and writes both networks in half precision, with the digests of
 all their training pictures, into the package; the curve goes to `results/generate/shipped-street.json`. A run
-that was cut off goes on.
+that was cut off goes on. OSNet's weights are needed to measure it (`SYNREID_WEIGHTS`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 import yaml
 
@@ -25,35 +24,25 @@ from synreid.data.street.options import StreetOptions
 from synreid.data.street.write import draw_street
 from synreid.data.table import column, from_columns
 from synreid.features.embedders import OsnetEmbedder
-from synreid.generate.network import DISCRIMINATOR, GENERATOR, PICTURES, SHIPPED, halve, load_generator
+from synreid.generate.network import DISCRIMINATOR, GENERATOR, PICTURES, SHIPPED, halve
 from synreid.generate.options import GanOptions
-from synreid.generate.sample import StyleSampler
+from synreid.generate.quality import distance
 from synreid.generate.train import train_gan
-from synreid.quality.distribution import measure
 from synreid.stage.files import read_json, write_json, write_text
 from synreid.stage.machine import machine
 
 WORLD = StreetOptions(persons=1200, test_persons=0, pictures=6, seed=900_001)
-GROWING = GanOptions(ada_target=0, ema_kimg=5, measure=500)  # 7,200 pictures, few passes over them: no ADA
-COARSE = dataclasses.replace(GROWING, ema_rampup=0.05, gamma=0.1, vision=0)
+GROWING = GanOptions(
+    ada_target=0, ema_kimg=5, measure=500, device="cpu"
+)  # 7,200 pictures, few passes over them: no ADA
+COARSE = dataclasses.replace(GROWING, ema_rampup=0.05, gamma=0.1, vision_aid=0)
 STAGES = (
     dataclasses.replace(COARSE, height=16, width=8, kimg=60, snap=60),
     dataclasses.replace(COARSE, height=32, width=16, kimg=80, snap=40),
-    dataclasses.replace(GROWING, kimg=20, snap=5, gamma=2, vision=0.5),
+    dataclasses.replace(GROWING, kimg=20, snap=5, gamma=2, vision_aid=0.5),
 )
 MEASURED = 1000  # pictures of each kind
 RESULT = Path(__file__).parent.parent / "results" / "generate" / "shipped-street.json"
-
-
-def other_quality(gan: Path, table: pa.Table) -> dict[str, float | int | str]:
-    """Return the distance on OSNet's features, which no training looked through."""
-    network = OsnetEmbedder()
-    options = STAGES[-1]
-    rows = np.sort(np.random.default_rng(0).permutation(len(table))[:MEASURED])
-    real = np.array(pixels(table.take(rows), options.height, options.width))
-    sampler = StyleSampler(load_generator(gan), "shipped", torch.device("cpu"))
-    made = sampler.synthesize(sampler.latents(range(MEASURED)), range(MEASURED))
-    return measure(network.embed(real), network.embed(made), features=network.name)
 
 
 def main() -> None:
@@ -61,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the drawn set and the training run")
     options = parser.parse_args()
+    network = OsnetEmbedder()  # no training looked through it; where it is missing, that is said now
     torch.set_num_threads(1)  # so that the weights do not depend on the number of cores
     street = options.work / "street"
     if not street.exists():
@@ -82,6 +72,8 @@ def main() -> None:
     halve(target)
     asked = {"street": dataclasses.asdict(WORLD), "gan": [dataclasses.asdict(stage) for stage in STAGES]}
     write_text(target / "config.yaml", yaml.safe_dump(asked, sort_keys=False))
+    rows = np.sort(np.random.default_rng(0).permutation(len(table))[:MEASURED])
+    real = np.array(pixels(table.take(rows), STAGES[-1].height, STAGES[-1].width))
     size = sum((target / name).stat().st_size for name in (GENERATOR, DISCRIMINATOR, PICTURES))
     write_json(
         RESULT,
@@ -94,7 +86,7 @@ def main() -> None:
             "pictures": len(table),
             "megabytes": round(size / 1e6, 2),
             "quality": read_json(gan / "quality.json"),
-            "quality_on_other_features": other_quality(gan, table),
+            "quality_on_other_features": distance(target, real, network),
         },
     )
 

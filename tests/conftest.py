@@ -72,7 +72,7 @@ def tiny_options() -> GanOptions:
         measure=0,
         ada_kimg=0.05,
         r1_every=4,
-        vision=0,
+        vision_aid=0,
     )
 
 

@@ -103,7 +103,7 @@ def carry_over(start: Path, generator: Generator, discriminator: Discriminator, 
     with torch.no_grad():
         for block in generator.blocks[len(coarse.sizes) :]:
             block.to_rgb.conv.weight.zero_()  # type: ignore[union-attr, operator]
-        if finer:  # the finest of several new blocks reaches the picture through the coarsest of them
+        if finer:  # the finest of several new blocks reaches the logit through the coarsest of them
             block = discriminator.blocks[finer - 1]
             block.down.weight.zero_()  # type: ignore[union-attr, operator]
             block.skip.weight.zero_()  # type: ignore[union-attr, operator]
@@ -147,7 +147,10 @@ def _architecture(path: Path) -> dict[str, Any]:
 
 def _load(path: Path, kind: type[Network]) -> Network:
     network = kind(dataclasses.replace(GanOptions(), **_architecture(path)))
-    network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    except RuntimeError as error:
+        raise UserError(f"{path} is of another version of SynReID's networks; train it again.") from error
     return network.eval().requires_grad_(False)
 
 

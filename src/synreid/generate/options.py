@@ -23,16 +23,16 @@ class GanOptions:
     batch: int = 32
     """Pictures a step."""
     gamma: float = 2.0
-    """Weight of the R1 penalty; should grow with the number of pixels: 2 at 64x32, 0.1 at 16x8."""
+    """Weight of the R1 penalty; larger pictures want more (tried: 2 at 64x32, 0.1 at 16x8 and 32x16)."""
     lr_g: float = 2.5e-3
     """Learning rate of the generator (Adam, betas 0 and 0.99)."""
     lr_d: float = 2.5e-3
     """Learning rate of the discriminator (Adam, betas 0 and 0.99)."""
-    vision: float = 0.5
-    """Weight, in the generator's loss, of a second judgement: through EfficientNet-Lite0's features (vision-aided GAN).
-    Few pictures are learned in a fraction of the kimg; 0 leaves it out, and a step takes half of the time."""
-    lr_vision: float = 5e-4
-    """Learning rate of that judgement's own layers (Adam, betas 0 and 0.99)."""
+    vision_aid: float = 0.5
+    """Weight of the vision-aided discriminator in the generator's loss: it judges by EfficientNet-Lite0's features, and
+    begins anew with every training, also from `start`. 0 leaves it out; a step is then quicker."""
+    lr_vision_aid: float = 5e-4
+    """Learning rate of the vision-aided discriminator (Adam, betas 0 and 0.99)."""
     r1_every: int = 16
     """Steps between two R1 penalties (lazy regularisation)."""
     mixing: float = 0.9
@@ -65,7 +65,8 @@ class GanOptions:
     or a half, a quarter ... of it."""
     grow: tuple[float, ...] = ()
     """Progressive growing: thousands of pictures to train at ... a quarter and a half of the size first, for example
-    `[100, 80]`; coarse sizes are quick and settle outlines and variety. Not done when `start` is given."""
+    `[100, 80]`; coarse sizes are quick and settle outlines and variety. There `gamma` shrinks with the pixels, and
+    neither `vision_aid` nor `measure` applies. Not done when `start` is given."""
     snap: float = 20.0
     """Thousands of pictures between two snapshots: a grid of samples and a measurement."""
     measure: int = 1000
@@ -87,7 +88,7 @@ class GanOptions:
             "snap",
             "lr_g",
             "lr_d",
-            "lr_vision",
+            "lr_vision_aid",
             "w_dim",
             "mapping_layers",
         ):
@@ -96,8 +97,8 @@ class GanOptions:
         for name, high in (("ada_p", 1.0), ("mixing", 1.0), ("ada_target", 1.0)):
             if not 0 <= getattr(self, name) <= high:
                 raise UserError(f"generator option {name} is {getattr(self, name)}, but must lie in 0 to {high:g}.")
-        if min(self.seed, self.gamma, self.measure, self.vision) < 0:
-            raise UserError("generator options seed, gamma, measure and vision must not be negative; correct them.")
+        if min(self.seed, self.gamma, self.measure, self.vision_aid) < 0:
+            raise UserError("generator options seed, gamma, measure and vision_aid must not be negative; correct them.")
 
 
 @dataclass(frozen=True)

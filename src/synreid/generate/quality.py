@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from synreid.data.sheets import sheet, write_picture
-from synreid.features.embedders import EfficientNetLite0, default_quality_embedder
+from synreid.features.embedders import EfficientNetLite0, Embedder, default_quality_embedder
 from synreid.generate.sample import StyleSampler
 from synreid.generate.stylegan2 import Generator
 from synreid.quality.distribution import measure
@@ -18,6 +18,14 @@ from synreid.stage.log import say
 
 GRID = (6, 16)  # rows, columns
 FILE = "quality.json"
+
+
+def distance(gan: Path, real: np.ndarray, embedder: Embedder) -> dict[str, Any]:
+    """Return how near as many pictures of the generator in folder `gan` come to `real`, uint8 [N, H, W, 3]."""
+    sampler = StyleSampler.load(gan)
+    seeds = range(len(real))
+    made = sampler.synthesize(sampler.latents(seeds), seeds)
+    return measure(embedder.embed(real), embedder.embed(made), features=embedder.name)
 
 
 class Measurement:

@@ -1,4 +1,4 @@
-"""StyleGAN2 for pictures of any height and width: skip generator, residual discriminator.
+"""StyleGAN2 for pictures of any height and width: skip generator, residual discriminator with input skips.
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 4.1 and figure 7.
 """
@@ -184,8 +184,9 @@ class DiscriminatorBlock(nn.Module):
 class Discriminator(nn.Module):
     """From pictures [N, 3, H, W] in about -1 to 1 to logits [N]: above zero means real.
 
-    Residual blocks, and at each size the halved picture comes in anew (figure 7's input skips): so a discriminator
-    that grows by a finer block, whose part starts at nothing, begins as the one that it grew from.
+    Residual blocks, and at each size the halved picture comes in anew. Figure 7 of the paper shows the two as
+    alternatives; with both, a discriminator that grows by a finer block, whose part starts at nothing, begins as the
+    one that it grew from.
     """
 
     def __init__(self, options: GanOptions) -> None:

