@@ -1,0 +1,230 @@
+"""StyleGAN3, configurations T and R, for pictures of any height and width, without a compiler.
+
+Karras et al. 2021, "Alias-Free Generative Adversarial Networks", sections 3 and 4 and appendix F. Frequencies are in
+cycles per picture height, so that pixels are square whatever the width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synreid.generate.layers import GAIN, LEAK, EqualLinear
+from synreid.generate.options import GanOptions
+from synreid.generate.resample import LowPass, down_matrix, separable_parts, up_matrix
+from synreid.generate.stylegan2 import Mapping
+
+LAYERS = 14
+CRITICAL = 2  # layers at the end that are critically sampled
+FIRST_CUTOFF = 2.0
+FIRST_STOPBAND = 2.0**2.1
+STOPBAND_GROWTH = 2.0**0.3  # of the last layer's stopband over its cutoff
+MARGIN = 10  # pixels around the picture, so that its edges do not reach into it
+OVERSAMPLING = 2  # of the non-linearity
+FILTER_SIZE = 6  # taps for each step of up- or down-sampling
+MAGNITUDE_KIMG = 20.0  # half-life of the moving average of input magnitudes
+OUTPUT_SCALE = 0.25
+CLAMP = 256.0
+
+
+@dataclass(frozen=True)
+class Band:
+    """The signal between two layers: what it may hold and how it is sampled."""
+
+    cutoff: float
+    stopband: float
+    rate: float
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def half_width(self) -> float:
+        """Half of the transition band of a filter for this signal."""
+        return max(self.stopband, self.rate / 2) - self.cutoff
+
+
+def bands(options: GanOptions) -> list[Band]:
+    """Return the signal after each layer, the coarsest first; the first is also the input's.
+
+    Cutoff and stopband grow geometrically up to the critically sampled layers; the sampling rate is the picture's
+    height over a power of two.
+    """
+    height, width = options.height, options.width
+    found = []
+    for i in range(LAYERS):
+        along = min(i / (LAYERS - CRITICAL), 1.0)
+        cutoff = FIRST_CUTOFF * (height / 2 / FIRST_CUTOFF) ** along
+        stopband = FIRST_STOPBAND * (height / 2 * STOPBAND_GROWTH / FIRST_STOPBAND) ** along
+        rate = height * 2.0 ** math.ceil(math.log2(min(2 * stopband, height) / height) - 1e-9)
+        margin = MARGIN if i < LAYERS - 1 else 0
+        sides = [math.ceil(side * rate / height) + 2 * margin for side in (height, width)]
+        channels = max(4, min(options.channels, round(options.channels_base / cutoff)))
+        found.append(Band(cutoff, stopband, rate, sides[0], sides[1], channels))
+    return found
+
+
+class FourierInput(nn.Module):
+    """A translated and rotated map of sine waves; the style moves it."""
+
+    frequencies: Tensor
+    phases: Tensor
+    places: Tensor
+
+    def __init__(self, band: Band, w_dim: int) -> None:
+        super().__init__()
+        radius = band.cutoff * torch.rand(band.channels).sqrt()  # uniform on the disc of what the band may hold
+        angle = 2 * math.pi * torch.rand(band.channels)
+        self.register_buffer("frequencies", torch.stack([radius * angle.cos(), radius * angle.sin()], 1))
+        self.register_buffer("phases", torch.rand(band.channels))
+        rows, columns = ((torch.arange(n) - (n - 1) / 2) / band.rate for n in (band.height, band.width))
+        self.register_buffer("places", torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1), persistent=False)
+        self.weight = nn.Parameter(torch.randn(band.channels, band.channels))
+        self.affine = EqualLinear(w_dim, 4)
+        with torch.no_grad():
+            self.affine.weight.zero_()
+            self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+
+    def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:
+        """Return [N, C, h, w] for styles `w` [N, w_dim]; `transform` [2, 3] moves the picture's places beforehand."""
+        moved = self.affine(w)
+        moved = moved / moved[:, :2].norm(dim=1, keepdim=True)
+        c, s = moved[:, 0], moved[:, 1]
+        rotation = torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)  # [N, 2, 2]
+        places = self.places
+        if transform is not None:
+            places = places @ transform[:, :2].T + transform[:, 2]
+        places = places[None] - moved[:, None, None, 2:]
+        frequencies = torch.einsum("cd,nde->nce", self.frequencies, rotation)
+        waves = torch.einsum("nhwd,ncd->nhwc", places, frequencies) + self.phases
+        x = torch.sin(2 * math.pi * waves) @ (self.weight / math.sqrt(self.weight.shape[1])).T
+        return x.permute(0, 3, 1, 2)
+
+
+class AliasFreeLayer(nn.Module):
+    """A modulated convolution, then a leaky rectifier at a higher sampling rate between two low-pass filters."""
+
+    magnitude: Tensor
+
+    def __init__(self, before: Band, after: Band, w_dim: int, kernel: int, radial: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(after.channels, before.channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(after.channels))
+        self.affine = EqualLinear(w_dim, before.channels, bias=1.0)
+        self.register_buffer("magnitude", torch.ones(()))
+        self.kernel = kernel
+        rate = OVERSAMPLING * max(before.rate, after.rate)
+        up, down = round(rate / before.rate), round(rate / after.rate)
+        rise = LowPass(FILTER_SIZE * up, before.cutoff, before.half_width, rate).separable()
+        fall = LowPass(FILTER_SIZE * down, after.cutoff, after.half_width, rate)
+        critical = 2 * after.cutoff > after.rate - 1e-9  # no room for a transition: radial filters would cut corners
+        parts = separable_parts(fall.radial()) if radial and not critical else [(fall.separable(), fall.separable())]
+        sides = zip((before.height, before.width), (after.height, after.width), strict=True)
+        for axis, (inputs, outputs) in zip(("rows", "columns"), sides, strict=True):
+            inner = (outputs - 1) * down + len(fall.separable())
+            matrix = up_matrix(rise, up, inputs + kernel - 1, inner)
+            self.register_buffer(f"up_{axis}", torch.from_numpy(matrix).float(), persistent=False)
+            taps = [part[0 if axis == "rows" else 1] for part in parts]
+            stack = np.stack([down_matrix(tap, down, inner, outputs) for tap in taps])
+            self.register_buffer(f"down_{axis}", torch.from_numpy(stack).float(), persistent=False)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Return the signal after the layer for `x`, the one before, and styles `w` [N, w_dim]."""
+        if self.training:
+            with torch.no_grad():
+                beta = 0.5 ** (len(x) / (MAGNITUDE_KIMG * 1000))
+                self.magnitude.copy_(x.float().square().mean().lerp(self.magnitude, beta))
+        x = modulated(x * torch.rsqrt(self.magnitude).to(x.dtype), self.weight, self.affine(w).float())
+        x = x + self.bias[:, None, None].to(x.dtype)
+        rows, columns = (getattr(self, f"up_{axis}").to(x.dtype) for axis in ("rows", "columns"))
+        x = F.leaky_relu(rows @ x @ columns.T, LEAK) * GAIN
+        downs = zip(self.down_rows.to(x.dtype), self.down_columns.to(x.dtype), strict=True)  # type: ignore[operator]
+        total: Tensor | None = None
+        for rows, columns in downs:
+            part = rows @ x @ columns.T
+            total = part if total is None else total + part
+        assert total is not None
+        return total.clamp(-CLAMP, CLAMP)
+
+
+def modulated(x: Tensor, weight: Tensor, style: Tensor) -> Tensor:
+    """Return the full convolution of `x` [N, I, H, W] with `weight` [O, I, k, k] scaled by `style` [N, I], demodulated.
+
+    As StyleGAN2's equations 1 to 3; weights and styles are brought to unit size first, so that half precision holds.
+    """
+    weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
+    style = style * style.square().mean().rsqrt()
+    y = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight, padding=weight.shape[2] - 1)
+    power = weight.float().square().sum((2, 3))  # [O, I]
+    return y * torch.rsqrt(style.square() @ power.t() + 1e-8)[:, :, None, None].to(x.dtype)
+
+
+class ToRgb3(nn.Module):
+    """A modulated 1x1 convolution to three channels, without demodulation."""
+
+    magnitude: Tensor
+
+    def __init__(self, channels: int, w_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.affine = EqualLinear(w_dim, channels, bias=1.0)
+        self.register_buffer("magnitude", torch.ones(()))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Return pictures [N, 3, H, W]."""
+        if self.training:
+            with torch.no_grad():
+                beta = 0.5 ** (len(x) / (MAGNITUDE_KIMG * 1000))
+                self.magnitude.copy_(x.float().square().mean().lerp(self.magnitude, beta))
+        style = self.affine(w).float() / math.sqrt(x.shape[1]) * torch.rsqrt(self.magnitude)
+        rgb = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight).float()
+        return (rgb + self.bias[:, None, None]).clamp(-CLAMP, CLAMP) * OUTPUT_SCALE
+
+
+class AliasFreeGenerator(nn.Module):
+    """From styles to pictures: configuration T (3x3 kernels) or R (1x1, radial filters, twice the channels).
+
+    `height`, `width` in pixels; `num_ws` styles of size `w_dim` for each picture: the input's, fourteen layers', and the
+    last for the colours. There is no noise.
+    """
+
+    noise_length = 0
+
+    def __init__(self, options: GanOptions, radial: bool) -> None:
+        super().__init__()
+        self.height, self.width, self.w_dim = options.height, options.width, options.w_dim
+        self.mapping = Mapping(options.w_dim, options.mapping_layers)
+        after = bands(options)
+        before = [after[0], *after[:-1]]
+        kernel = 1 if radial else 3
+        self.input = FourierInput(after[0], options.w_dim)
+        self.layers = nn.ModuleList(
+            AliasFreeLayer(a, b, options.w_dim, kernel, radial) for a, b in zip(before, after, strict=True)
+        )
+        self.to_rgb = ToRgb3(after[-1].channels, options.w_dim)
+        self.num_ws = LAYERS + 2
+
+    def synthesize(self, w: Tensor, noise: Tensor | None = None, transform: Tensor | None = None) -> Tensor:
+        """Return pictures [N, 3, H, W], about -1 to 1, for styles `w` [N, num_ws, w_dim].
+
+        `transform` [2, 3] maps places (x, y; 1 is the picture's height) before the waves are taken there.
+        """
+        del noise
+        x = self.input(w[:, 0], transform)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, w[:, number + 1])
+        rgb: Tensor = self.to_rgb(x, w[:, -1])
+        return rgb
+
+    def styles(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """Return styles [N, num_ws, w_dim] for `z` [N, w_dim], the same one for every layer."""
+        w = self.mapping(z)
+        if truncation != 1.0:
+            w = self.mapping.mean.lerp(w, truncation)
+        return w[:, None].expand(-1, self.num_ws, -1)
