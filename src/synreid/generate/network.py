@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from synreid.generate.options import GanOptions
-from synreid.generate.stylegan2 import Discriminator, Generator
+from synreid.generate.stylegan2 import Discriminator, Generator, resolutions
+from synreid.generate.stylegan3 import AliasFreeGenerator
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest, fingerprint
@@ -25,9 +27,10 @@ GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 PICTURES = "pictures.parquet"
 SHIPPED = Path(__file__).parent / "shipped"
-ARCHITECTURE = ("height", "width", "w_dim", "mapping_layers", "channels", "channels_base", "noise")
+ARCHITECTURE = ("network", "height", "width", "w_dim", "mapping_layers", "channels", "channels_base", "noise")
 
 Network = TypeVar("Network", bound=nn.Module)
+StyleGenerator = Generator | AliasFreeGenerator
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class LearnedPictures:
         return fingerprint(sorted(self.digests))
 
 
+def new_generator(options: GanOptions) -> StyleGenerator:
+    """Return the generator that `options.network` names, with random weights."""
+    if options.network == "stylegan2":
+        return Generator(options)
+    return AliasFreeGenerator(options, radial=options.network == "stylegan3-r")
+
+
 def start_folder(start: str | None) -> Path | None:
     """Return the folder that `start` names: a shipped generator (`street`) or a path. Raises UserError if neither."""
     if start is None:
@@ -54,7 +64,7 @@ def start_folder(start: str | None) -> Path | None:
 
 
 def save_networks(
-    folder: Path, options: GanOptions, generator: Generator, discriminator: Discriminator, learned: LearnedPictures
+    folder: Path, options: GanOptions, generator: StyleGenerator, discriminator: Discriminator, learned: LearnedPictures
 ) -> dict[str, str]:
     """Write both networks and the list of pictures; returns each file's SHA-256."""
     _save(folder / GENERATOR, generator, options)
@@ -73,9 +83,9 @@ def learned_pictures(folder: Path) -> LearnedPictures:
     return LearnedPictures(frozenset(value.hex() for value in pq.read_table(path)["sha256"].to_pylist()))
 
 
-def load_generator(folder: Path) -> Generator:
+def load_generator(folder: Path) -> StyleGenerator:
     """Return the generator in `folder` in float32, for evaluation; raises UserError for a missing or damaged file."""
-    return _load(Path(folder) / GENERATOR, Generator)
+    return _load(Path(folder) / GENERATOR, new_generator)
 
 
 def load_discriminator(folder: Path) -> Discriminator:
@@ -83,7 +93,7 @@ def load_discriminator(folder: Path) -> Discriminator:
     return _load(Path(folder) / DISCRIMINATOR, Discriminator)
 
 
-def carry_over(start: Path, generator: Generator, discriminator: Discriminator, options: GanOptions) -> None:
+def carry_over(start: Path, generator: StyleGenerator, discriminator: Discriminator, options: GanOptions) -> None:
     """Fill both networks with the weights in `start`, which may have a half, a quarter ... of their size.
 
     Finer layers keep their random weights, but what they add to the picture and to its judgement starts at nothing,
@@ -98,11 +108,17 @@ def carry_over(start: Path, generator: Generator, discriminator: Discriminator, 
                 f"{start} has {name} {have}, but {wanted} is asked for; ask for {name} {have} or start elsewhere."
             )
     coarse, judge = load_generator(start), load_discriminator(start)
-    finer = len(generator.sizes) - len(coarse.sizes)
+    discriminator_sizes = [len(resolutions(network.height, network.width)) for network in (generator, coarse)]
+    finer = discriminator_sizes[0] - discriminator_sizes[1]
+    if finer and not isinstance(generator, Generator):
+        raise UserError(
+            f"{start} is of another size, from which only stylegan2 goes on; ask for {coarse.height}x{coarse.width}."
+        )
     generator.load_state_dict(coarse.state_dict(), strict=False)
     with torch.no_grad():
-        for block in generator.blocks[len(coarse.sizes) :]:
-            block.to_rgb.conv.weight.zero_()  # type: ignore[union-attr, operator]
+        if finer and isinstance(generator, Generator):
+            for block in generator.blocks[-finer:]:
+                block.to_rgb.conv.weight.zero_()  # type: ignore[union-attr, operator]
         if finer:  # the finest of several new blocks reaches the logit through the coarsest of them
             block = discriminator.blocks[finer - 1]
             block.down.weight.zero_()  # type: ignore[union-attr, operator]
@@ -131,7 +147,7 @@ def _save(path: Path, network: nn.Module, options: GanOptions) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     architecture = {name: getattr(options, name) for name in ARCHITECTURE}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, {"network": "stylegan2", "options": json.dumps(architecture)}))
+        temporary.write_bytes(save(tensors, {"network": options.network, "options": json.dumps(architecture)}))
 
 
 def _architecture(path: Path) -> dict[str, Any]:
@@ -139,13 +155,14 @@ def _architecture(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} does not exist; name the folder of a finished gan train run.")
     try:
         with safe_open(path, "pt") as file:
-            found: dict[str, Any] = json.loads(file.metadata()["options"])
+            metadata = file.metadata()
+            found: dict[str, Any] = {"network": metadata["network"], **json.loads(metadata["options"])}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or not a generator of ours ({error}); train it again.") from error
     return found
 
 
-def _load(path: Path, kind: type[Network]) -> Network:
+def _load(path: Path, kind: Callable[[GanOptions], Network]) -> Network:
     network = kind(dataclasses.replace(GanOptions(), **_architecture(path)))
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})

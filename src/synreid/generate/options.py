@@ -14,6 +14,8 @@ MOST_IMAGES = 10_000  # a person's further pictures take seeds from a block of t
 class GanOptions:
     """Options of adversarial training, in the units that the StyleGAN papers use."""
 
+    network: Literal["stylegan2", "stylegan3-t", "stylegan3-r"] = "stylegan2"
+    """Generator: StyleGAN2, or StyleGAN3 in configuration T (translation) or R (rotation, too)."""
     height: int = 64
     """Height of the made pictures, in pixels."""
     width: int = 32

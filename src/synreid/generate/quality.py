@@ -10,8 +10,8 @@ from torch import Tensor
 
 from synreid.data.sheets import sheet, write_picture
 from synreid.features.embedders import EfficientNetLite0, Embedder, default_quality_embedder
+from synreid.generate.network import StyleGenerator
 from synreid.generate.sample import StyleSampler
-from synreid.generate.stylegan2 import Generator
 from synreid.quality.distribution import measure
 from synreid.stage.files import read_json, write_json
 from synreid.stage.log import say
@@ -48,9 +48,9 @@ class Measurement:
                 self.features_are += ", through which the training looked too"
             say(f"{why} Each snapshot: {self.count} pictures.")
 
-    def take(self, generator: Generator, kimg: float) -> tuple[np.ndarray, dict[str, Any]]:
+    def take(self, generator: StyleGenerator, kimg: float) -> tuple[np.ndarray, dict[str, Any]]:
         """Write the grid of this snapshot; return it, uint8 [H, W, 3], and the measured values (none if not asked)."""
-        sampler = StyleSampler(generator, "snapshot", generator.constant.device)
+        sampler = StyleSampler(generator, "snapshot", next(generator.parameters()).device)
         rows, columns = GRID
         if kimg == 0 or not (self.folder / "real.png").exists():
             write_picture(self.folder / "real.png", sheet(self.real[: rows * columns], columns))

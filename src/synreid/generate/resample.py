@@ -1,7 +1,7 @@
 """Low-pass filters and resampling for StyleGAN3, as products with banded matrices.
 
-Up-sampling by zeros and a filter, and filtering and down-sampling, are linear along each axis: a matrix for the rows and
-one for the columns do what a compiled kernel does elsewhere. Karras et al. 2021, "Alias-Free Generative Adversarial
+Up-sampling by zeros and a filter, and filtering and down-sampling, are linear along each axis: a matrix for the rows
+and one for the columns do what a compiled kernel does elsewhere. Karras et al. 2021, "Alias-Free Generative Adversarial
 Networks", appendix C.
 """
 

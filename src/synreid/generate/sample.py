@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synreid.generate.network import generator_fingerprint, load_generator
-from synreid.generate.stylegan2 import Generator
+from synreid.generate.network import StyleGenerator, generator_fingerprint, load_generator
 
 BATCH = 32  # every batch is padded to this size, since a network's rounding depends on it
 
@@ -21,7 +20,7 @@ class StyleSampler:
     `height`, `width`, `num_ws`, `w_dim` are the network's; `fingerprint` names its weights.
     """
 
-    def __init__(self, network: Generator, fingerprint: str, device: torch.device | None = None) -> None:
+    def __init__(self, network: StyleGenerator, fingerprint: str, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.fingerprint = fingerprint

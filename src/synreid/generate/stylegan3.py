@@ -49,11 +49,11 @@ class Band:
         return max(self.stopband, self.rate / 2) - self.cutoff
 
 
-def bands(options: GanOptions) -> list[Band]:
+def bands(options: GanOptions, radial: bool) -> list[Band]:
     """Return the signal after each layer, the coarsest first; the first is also the input's.
 
     Cutoff and stopband grow geometrically up to the critically sampled layers; the sampling rate is the picture's
-    height over a power of two.
+    height over a power of two. R has twice the channels, since its 1x1 kernels have a ninth of the weights.
     """
     height, width = options.height, options.width
     found = []
@@ -64,7 +64,7 @@ def bands(options: GanOptions) -> list[Band]:
         rate = height * 2.0 ** math.ceil(math.log2(min(2 * stopband, height) / height) - 1e-9)
         margin = MARGIN if i < LAYERS - 1 else 0
         sides = [math.ceil(side * rate / height) + 2 * margin for side in (height, width)]
-        channels = max(4, min(options.channels, round(options.channels_base / cutoff)))
+        channels = (2 if radial else 1) * max(4, min(options.channels, round(options.channels_base / cutoff)))
         found.append(Band(cutoff, stopband, rate, sides[0], sides[1], channels))
     return found
 
@@ -91,7 +91,14 @@ class FourierInput(nn.Module):
             self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
 
     def forward(self, w: Tensor, transform: Tensor | None = None) -> Tensor:
-        """Return [N, C, h, w] for styles `w` [N, w_dim]; `transform` [2, 3] moves the picture's places beforehand."""
+        """Return [N, C, h, w] for styles `w` [N, w_dim]; `transform` [2, 3] moves the picture's places beforehand.
+
+        In float32 even where the rest is not: half a pixel is lost in the rounding of bfloat16's places.
+        """
+        with torch.autocast(w.device.type, enabled=False):
+            return self._waves(w.float(), transform)
+
+    def _waves(self, w: Tensor, transform: Tensor | None) -> Tensor:
         moved = self.affine(w)
         moved = moved / moved[:, :2].norm(dim=1, keepdim=True)
         c, s = moved[:, 0], moved[:, 1]
@@ -143,13 +150,9 @@ class AliasFreeLayer(nn.Module):
         x = x + self.bias[:, None, None].to(x.dtype)
         rows, columns = (getattr(self, f"up_{axis}").to(x.dtype) for axis in ("rows", "columns"))
         x = F.leaky_relu(rows @ x @ columns.T, LEAK) * GAIN
-        downs = zip(self.down_rows.to(x.dtype), self.down_columns.to(x.dtype), strict=True)  # type: ignore[operator]
-        total: Tensor | None = None
-        for rows, columns in downs:
-            part = rows @ x @ columns.T
-            total = part if total is None else total + part
-        assert total is not None
-        return total.clamp(-CLAMP, CLAMP)
+        rows, columns = (getattr(self, f"down_{axis}").to(x.dtype) for axis in ("rows", "columns"))
+        parts = [a @ x @ b.T for a, b in zip(rows, columns, strict=True)]
+        return torch.stack(parts).sum(0).clamp(-CLAMP, CLAMP)
 
 
 def modulated(x: Tensor, weight: Tensor, style: Tensor) -> Tensor:
@@ -190,8 +193,8 @@ class ToRgb3(nn.Module):
 class AliasFreeGenerator(nn.Module):
     """From styles to pictures: configuration T (3x3 kernels) or R (1x1, radial filters, twice the channels).
 
-    `height`, `width` in pixels; `num_ws` styles of size `w_dim` for each picture: the input's, fourteen layers', and the
-    last for the colours. There is no noise.
+    `height`, `width` in pixels; `num_ws` styles of size `w_dim` for each picture: the input's, fourteen layers', and
+    the last for the colours. There is no noise.
     """
 
     noise_length = 0
@@ -200,7 +203,7 @@ class AliasFreeGenerator(nn.Module):
         super().__init__()
         self.height, self.width, self.w_dim = options.height, options.width, options.w_dim
         self.mapping = Mapping(options.w_dim, options.mapping_layers)
-        after = bands(options)
+        after = bands(options, radial)
         before = [after[0], *after[:-1]]
         kernel = 1 if radial else 3
         self.input = FourierInput(after[0], options.w_dim)

@@ -26,15 +26,17 @@ from synreid.data.table import column, pick, table_fingerprint
 from synreid.generate.augment import adapt, augment
 from synreid.generate.network import (
     LearnedPictures,
+    StyleGenerator,
     carry_over,
     generator_fingerprint,
     learned_pictures,
+    new_generator,
     save_networks,
     start_folder,
 )
 from synreid.generate.options import GanOptions
 from synreid.generate.quality import Measurement
-from synreid.generate.stylegan2 import Discriminator, Generator, resolutions
+from synreid.generate.stylegan2 import Discriminator, resolutions
 from synreid.generate.vision_aid import VisionAid, check_vision_aid
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
@@ -55,9 +57,9 @@ MEAN_BETA = 0.998  # of the running mean style
 class State:
     """All that training changes."""
 
-    generator: Generator
+    generator: StyleGenerator
     discriminator: Discriminator
-    average: Generator
+    average: StyleGenerator
     vision_aid: VisionAid | None
     adam_g: torch.optim.Adam
     adam_d: torch.optim.Adam
@@ -279,7 +281,8 @@ class _Training:
         beta = 0.5 ** (options.batch / max(half_life, 1e-8))
         for average, value in zip(state.average.parameters(), state.generator.parameters(), strict=True):
             average.lerp_(value, 1 - beta)
-        state.average.mapping.mean.copy_(state.generator.mapping.mean)
+        for mean, newest in zip(state.average.buffers(), state.generator.buffers(), strict=True):
+            mean.copy_(newest)
 
     def _adapt(self, sign: float) -> None:
         options, state = self.options, self.state
@@ -305,7 +308,7 @@ class _Training:
 def new_state(options: GanOptions, start: Path | None, device: torch.device) -> State:
     """Return networks and optimisers before the first step, from random weights or from the folder `start`."""
     torch.manual_seed(options.seed)
-    generator, discriminator = Generator(options), Discriminator(options)
+    generator, discriminator = new_generator(options), Discriminator(options)
     if start is not None:
         carry_over(start, generator, discriminator, options)
     vision_aid = VisionAid() if options.vision_aid else None
@@ -328,7 +331,7 @@ def new_state(options: GanOptions, start: Path | None, device: torch.device) -> 
     )
 
 
-def _mixed_styles(generator: Generator, z: Tensor, probability: float, rng: torch.Generator) -> Tensor:
+def _mixed_styles(generator: StyleGenerator, z: Tensor, probability: float, rng: torch.Generator) -> Tensor:
     """Return styles [N, num_ws, w_dim]; with `probability`, those from a random layer on come from a second z."""
     n = z.shape[1]
     first, second = generator.mapping(z.flatten(0, 1)).split(n)
