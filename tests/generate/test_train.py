@@ -62,7 +62,7 @@ def test_run_leaves_what_others_need(tiny_gan: Path, train_table: pa.Table) -> N
 
 def test_training_changes_every_weight_of_the_average(tiny_gan: Path, tiny_options: GanOptions) -> None:
     torch.manual_seed(tiny_options.seed)
-    start = training.Generator(tiny_options).state_dict()
+    start = training.new_generator(tiny_options).state_dict()
     trained = load_generator(tiny_gan).state_dict()
     assert all(not torch.equal(start[name], trained[name]) for name in start)
 
