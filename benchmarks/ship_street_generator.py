@@ -33,13 +33,13 @@ from synreid.stage.machine import machine
 
 WORLD = StreetOptions(persons=1200, test_persons=0, pictures=6, seed=900_001)
 GROWING = GanOptions(
-    ada_target=0, ema_kimg=5, measure=500, device="cpu"
+    aug="none", ema_kimg=5, metrics="fd500", device="cpu"
 )  # 7,200 pictures, few passes over them: no ADA
 COARSE = dataclasses.replace(GROWING, ema_rampup=0.05, gamma=0.1, vision_aid=0)
 STAGES = (
-    dataclasses.replace(COARSE, height=16, width=8, kimg=60, snap=60),
-    dataclasses.replace(COARSE, height=32, width=16, kimg=80, snap=40),
-    dataclasses.replace(GROWING, kimg=20, snap=5, gamma=2, vision_aid=0.5),
+    dataclasses.replace(COARSE, height=16, width=8, kimg=60, snap=15),
+    dataclasses.replace(COARSE, height=32, width=16, kimg=80, snap=10),
+    dataclasses.replace(GROWING, kimg=20, tick=1, snap=5, gamma=2, vision_aid=0.5),
 )
 MEASURED = 1000  # pictures of each kind
 RESULT = Path(__file__).parent.parent / "results" / "generate" / "shipped-street.json"

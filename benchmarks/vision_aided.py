@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = given.work or Path(temporary)
         table: pa.Table = pick(subset(open_data(given.data), fraction=given.fraction), split="train")
-        options = GanOptions(start="street", kimg=given.kimg, snap=given.kimg / 4, measure=0)
+        options = GanOptions(start="street", kimg=given.kimg, tick=given.kimg / 4, snap=1, metrics="none")
         rows = np.sort(np.random.default_rng(0).permutation(len(table))[:MEASURED])
         real = np.array(pixels(table.take(rows), options.height, options.width))
         network = OsnetEmbedder()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from synreid.data.sheets import GAP, GREEN, RED, sheet, write_picture
+from synreid.data.sheets import GAP, GREEN, RED, sheet, shown_scale, titled, write_animation, write_picture
 
 
 @pytest.fixture
@@ -51,6 +51,52 @@ def test_frames_have_their_colours(pictures: np.ndarray) -> None:
 def test_captions_of_another_number_are_refused(pictures: np.ndarray) -> None:
     with pytest.raises(ValueError, match="2 captions for 5"):
         sheet(pictures, 5, captions=["a", "b"])
+
+
+def test_heads_and_sides_stand_in_margins_of_their_own(pictures: np.ndarray) -> None:
+    plain, named = sheet(pictures, 2), sheet(pictures, 2, heads=["psi\n0.25", "layer\n13"], sides=["a", "b", "seed\n7"])
+    assert named.shape[0] > plain.shape[0] + 20, "two lines of text"
+    assert [times_found(named, picture) for picture in pictures] == [1] * 5
+    assert named[:20].min() < 120, "there is dark text above the columns"
+    assert named[40:, :8].min() < 120, "there is dark text left of the rows"
+    assert all(edge.min() == 255 for edge in (named[0], named[-1], named[:, 0], named[:, -1])), "no text is cut"
+
+
+def test_heads_widen_the_columns(pictures: np.ndarray) -> None:
+    wide = sheet(pictures, 5, heads=["a long head"] * 5)
+    assert wide.shape[1] > sheet(pictures, 5).shape[1] + 5 * 30
+    assert [times_found(wide, picture) for picture in pictures] == [1] * 5
+
+
+def test_title_stands_above_the_page_and_is_not_cut(pictures: np.ndarray) -> None:
+    page = sheet(pictures, 5)
+    whole = titled(page, "A title that is longer than the page is wide,\nand of two lines")
+    assert whole.shape[1] > page.shape[1]
+    assert np.array_equal(whole[-len(page) :, : page.shape[1]], page)
+    assert np.all(whole[:, -GAP:] == 255)
+    assert whole[: -len(page)].min() < 120
+
+
+@pytest.mark.parametrize(("height", "scale"), [(16, 8), (64, 2), (96, 1), (128, 1), (512, 1)])
+def test_small_pictures_are_shown_at_about_128_pixels(height: int, scale: int) -> None:
+    assert shown_scale(height) == scale
+
+
+def test_heads_and_sides_of_another_number_are_refused(pictures: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="2 heads for 3 columns"):
+        sheet(pictures, 3, heads=["a", "b"])
+    with pytest.raises(ValueError, match="1 sides for 2 rows"):
+        sheet(pictures, 3, sides=["a"])
+
+
+def test_animation_keeps_every_pixel(pictures: np.ndarray, tmp_path: Path) -> None:
+    for name in ("a.webp", "b.webp"):
+        write_animation(tmp_path / name, list(pictures), 40)
+    assert (tmp_path / "a.webp").read_bytes() == (tmp_path / "b.webp").read_bytes()
+    with Image.open(tmp_path / "a.webp") as image:
+        assert image.info["loop"] == 0
+        shown = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+    assert np.array_equal(np.stack(shown), pictures)
 
 
 def test_nothing_to_show_is_said(pictures: np.ndarray) -> None:

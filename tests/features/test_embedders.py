@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import column, pick, rows
 from synreid.features import embedders
+from synreid.stage.errors import UserError
 
 
 def noise(n: int, height: int = 64, width: int = 32, seed: int = 0) -> np.ndarray:
@@ -81,3 +83,62 @@ def test_osnet_tells_real_persons_apart(pku: Path, with_weights: None) -> None:
     cosine = features @ features.T
     same = (persons[:, None] == persons) & ~np.eye(len(persons), dtype=bool)
     assert cosine[same].mean() > cosine[persons[:, None] != persons].mean() + 0.1
+
+
+def onnx_file(path: Path, shape: list[int | str], inputs: int = 1) -> Path:
+    """A network that adds up to the mean of each channel, 3 features `[N, 3, 1, 1]`."""
+    onnx = pytest.importorskip("onnx")
+    kind = onnx.TensorProto.FLOAT
+    taken = [onnx.helper.make_tensor_value_info(f"in{k}", kind, shape) for k in range(inputs)]
+    given = onnx.helper.make_tensor_value_info("out", kind, None)
+    nodes = [onnx.helper.make_node("GlobalAveragePool", ["in0"], ["out"])]
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", taken, [given]), opset_imports=opset), path)
+    return path
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 4])
+def test_a_users_onnx_network_sees_imagenet_values(batch: int | str, tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "mine.onnx", [batch, 3, 32, 16])
+    embedder = embedders.embedder_by_name(str(path))
+    pictures = noise(7)
+    halves = pictures.reshape(7, 32, 2, 16, 2, 3).mean((2, 4)).round()  # 64x32 to 32x16
+    expected = (halves.mean((1, 2)) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    found = embedder.embed(pictures)
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+    assert found.dtype == np.float32
+    assert embedder.embed(pictures[:0]).shape == (0, 3)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert embedder.name == f"mine ({digest[:8]})"
+
+
+def test_another_onnx_file_has_another_fingerprint(tmp_path: Path) -> None:
+    first = embedders.embedder_by_name(str(onnx_file(tmp_path / "a.onnx", ["n", 3, 32, 16])))
+    second = embedders.embedder_by_name(str(onnx_file(tmp_path / "b.onnx", ["n", 3, 32, 32])))
+    assert first.fingerprint != second.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("shape", "inputs"), [(["n", 3, "h", "w"], 1), (["n", 1, 32, 16], 1), (["n", 3, 32], 1), (["n", 3, 32, 16], 2)]
+)
+def test_an_onnx_network_of_another_input_is_refused(shape: list[int | str], inputs: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"mine\.onnx takes in0 .*must take one float32 input \[N, 3, H, W\]"):
+        embedders.embedder_by_name(str(onnx_file(tmp_path / "mine.onnx", shape, inputs)))
+
+
+def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.onnx does not exist"):
+        embedders.embedder_by_name(str(tmp_path / "none.onnx"))
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(UserError, match=r"text\.onnx cannot be read as an ONNX network"):
+        embedders.embedder_by_name(str(tmp_path / "text.onnx"))
+    with pytest.raises(UserError, match=r"'resnet' are not known; choose efficientnet-lite0, inception, osnet, pixels"):
+        embedders.embedder_by_name("resnet")
+
+
+def test_embedders_of_the_list_go_by_their_names(with_weights: None) -> None:
+    for name, kind in embedders.EMBEDDERS.items():
+        if name != "inception":
+            embedder = embedders.embedder_by_name(name)
+            assert isinstance(embedder, kind)
+            assert embedder.fingerprint

@@ -20,7 +20,7 @@ from synreid.data.scan import open_data
 from synreid.generate import train
 from synreid.generate.options import GanOptions
 train.CHECKPOINT_SECONDS = 0.2
-options = GanOptions(height=16, width=8, kimg=2, batch=8, channels=8, channels_base=64, w_dim=8, snap=0.5, measure=0,
+options = GanOptions(height=16, width=8, kimg=2, batch=8, cmax=8, cbase=128, w_dim=8, tick=0.5, snap=1, metrics="none",
                      vision_aid=0)
 train.train_gan(open_data(Path(sys.argv[1])), Path(sys.argv[2]), options)
 """

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from synreid.generate.layers import EqualConv, ModulatedConv, blur, upsample
+from synreid.generate.discriminator import Discriminator, append_deviation
+from synreid.generate.layers import EqualConv, ModulatedConv, blur, upsample_repeating, upsample_zero
 from synreid.generate.options import GanOptions
-from synreid.generate.stylegan2 import Discriminator, Generator, append_deviation, resolutions
+from synreid.generate.stylegan2 import StyleGAN2, resolutions
 from synreid.stage.errors import UserError
 
 
@@ -46,7 +47,23 @@ def test_up_sampling_conv_equals_zero_insertion_and_filter() -> None:
 def test_blur_keeps_the_mean_and_upsample_a_constant() -> None:
     x = torch.ones(1, 2, 8, 8)
     torch.testing.assert_close(blur(x, pad=2)[:, :, 3:-3, 3:-3], torch.ones(1, 2, 3, 3))
-    torch.testing.assert_close(upsample(x), torch.ones(1, 2, 16, 16))
+    torch.testing.assert_close(upsample_repeating(x), torch.ones(1, 2, 16, 16))
+
+
+def test_both_upsamplings_are_zeros_and_the_filter_and_differ_at_the_edges_only() -> None:
+    x = torch.randn(1, 1, 5, 3, dtype=torch.float64)
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
+    expected = torch.zeros(10, 6, dtype=torch.float64)
+    for r in range(10):
+        for c in range(6):
+            for i in range(5):
+                for j in range(3):
+                    a, b = r - 2 * i + 1, c - 2 * j + 1  # both grids lie around one centre
+                    if 0 <= a < 4 and 0 <= b < 4:
+                        expected[r, c] += 4 * taps[a] * taps[b] * x[0, 0, i, j]
+    torch.testing.assert_close(upsample_zero(x)[0, 0], expected)
+    torch.testing.assert_close(upsample_repeating(x)[:, :, 1:-1, 1:-1], upsample_zero(x)[:, :, 1:-1, 1:-1])
+    assert not torch.allclose(upsample_repeating(x)[:, :, 0], upsample_zero(x)[:, :, 0])
 
 
 def test_equalised_layer_starts_with_unit_variance() -> None:
@@ -67,8 +84,8 @@ def test_deviation_channel_by_plain_loops() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(64, 32), (128, 48), (128, 64), (32, 16), (48, 80)])
 def test_any_rectangle(height: int, width: int) -> None:
-    options = GanOptions(height=height, width=width, channels=8, w_dim=8)
-    generator, discriminator = Generator(options), Discriminator(options)
+    options = GanOptions(height=height, width=width, cmax=8, w_dim=8)
+    generator, discriminator = StyleGAN2(options), Discriminator(options)
     w = generator.styles(torch.randn(4, 8))
     assert w.shape == (4, generator.num_ws, 8)
     pictures = generator.synthesize(w, torch.randn(4, generator.noise_length))
@@ -82,7 +99,7 @@ def test_size_that_cannot_be_halved_is_refused() -> None:
 
 
 def test_truncation_moves_to_the_mean() -> None:
-    generator = Generator(GanOptions(height=16, width=8, channels=8, w_dim=8))
+    generator = StyleGAN2(GanOptions(height=16, width=8, cmax=8, w_dim=8))
     generator.mapping.mean.fill_(3.0)
     z = torch.randn(2, 8)
     whole, half, none = (generator.styles(z, psi) for psi in (1.0, 0.5, 0.0))
@@ -91,7 +108,7 @@ def test_truncation_moves_to_the_mean() -> None:
 
 
 def test_r1_differentiates_twice() -> None:
-    discriminator = Discriminator(GanOptions(height=16, width=8, channels=8))
+    discriminator = Discriminator(GanOptions(height=16, width=8, cmax=8))
     x = torch.randn(4, 3, 16, 8, requires_grad=True)
     (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
     slope.square().sum().backward()

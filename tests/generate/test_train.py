@@ -1,23 +1,32 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from torch.nn import functional
 
 from synreid.data.table import column
 from synreid.generate import train as training
-from synreid.generate.layers import upsample
-from synreid.generate.network import learned_pictures, load_discriminator, load_generator
+from synreid.generate.feed import Round
+from synreid.generate.layers import upsample_repeating as upsample
+from synreid.generate.network import learned_pictures, load_discriminator, load_generator, new_generator
 from synreid.generate.options import GanOptions
+from synreid.generate.sample import StyleSampler
+from synreid.generate.state import new_state
 from synreid.generate.train import train_gan
 from synreid.stage.errors import UserError
+from synreid.stage.fingerprint import plain
 from synreid.stage.metrics import read_metrics
+from synreid.stage.world import World
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -56,31 +65,19 @@ def test_resumed_run_ends_bit_identical(
 def test_run_leaves_what_others_need(tiny_gan: Path, train_table: pa.Table) -> None:
     assert learned_pictures(tiny_gan).digests == set(column(train_table, "sha256"))
     assert len(list(tiny_gan.glob("samples-*.png"))) == 3
+    snapshots = sorted(tiny_gan.glob("generator-*.safetensors"))
+    assert [path.stem for path in snapshots] == ["generator-00000.0", "generator-00000.1", "generator-00000.2"]
+    last, kept = load_generator(snapshots[-1]).state_dict(), load_generator(tiny_gan).state_dict()
+    assert all(torch.equal(last[name], kept[name]) for name in kept)
     assert (tiny_gan / "real.png").exists()
     assert not (tiny_gan / "checkpoint.pt").exists()
 
 
 def test_training_changes_every_weight_of_the_average(tiny_gan: Path, tiny_options: GanOptions) -> None:
     torch.manual_seed(tiny_options.seed)
-    start = training.new_generator(tiny_options).state_dict()
+    start = new_generator(tiny_options).state_dict()
     trained = load_generator(tiny_gan).state_dict()
     assert all(not torch.equal(start[name], trained[name]) for name in start)
-
-
-def test_every_picture_is_shown_once_a_pass(train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions) -> None:
-    class Shown(training._Training):
-        def __init__(self) -> None:
-            self.options = dataclasses.replace(tiny_options, mirror=False)
-            self.pictures = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 3, 16, 8)
-            self.device = torch.device("cpu")
-
-    run = Shown()
-    seen = []
-    for step in range(5):  # 40 pictures of 20: two passes
-        run.state = type("S", (), {"step": step})()  # type: ignore[assignment]
-        seen += ((run._real(torch.Generator())[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
-    assert sorted(seen[:20]) == sorted(seen[20:]) == list(range(20))
-    assert seen[:20] != seen[20:]
 
 
 def test_start_from_another_run_counts_its_pictures(
@@ -94,8 +91,8 @@ def test_start_from_another_run_counts_its_pictures(
 def test_start_of_another_architecture_is_refused(
     tiny_gan: Path, train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
 ) -> None:
-    with pytest.raises(UserError, match="has channels 8, but 4 is asked for"):
-        train_gan(train_table, tmp_path / "b", dataclasses.replace(tiny_options, start=str(tiny_gan), channels=4))
+    with pytest.raises(UserError, match="has cmax 8, but 4 is asked for"):
+        train_gan(train_table, tmp_path / "b", dataclasses.replace(tiny_options, start=str(tiny_gan), cmax=4))
 
 
 def test_too_few_pictures_are_refused(train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions) -> None:
@@ -107,7 +104,7 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(
     train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
 ) -> None:
     with pytest.raises(UserError, match="not finite at step"):
-        train_gan(train_table, tmp_path / "b", dataclasses.replace(tiny_options, lr_g=1e30, lr_d=1e30))
+        train_gan(train_table, tmp_path / "b", dataclasses.replace(tiny_options, glr=1e30, dlr=1e30))
 
 
 def test_damaged_checkpoint_is_named(
@@ -128,7 +125,7 @@ def test_growing_starts_from_the_pictures_and_the_judgement_of_the_coarser_size(
     tiny_gan: Path, train_table: pa.Table, tiny_options: GanOptions
 ) -> None:
     finer = dataclasses.replace(tiny_options, height=64, width=32, start=str(tiny_gan))
-    state = training.new_state(finer, tiny_gan, torch.device("cpu"))
+    state, _ = new_state(finer, tiny_gan, torch.device("cpu"))
     coarse = load_generator(tiny_gan)
     w = coarse.styles(torch.randn(2, 8, generator=torch.Generator().manual_seed(0)))
     wide = torch.cat([w, torch.randn(2, state.generator.num_ws - w.shape[1], 8)], dim=1)
@@ -157,3 +154,141 @@ def test_growing_run_trains_every_size(train_table: pa.Table, tmp_path: Path, ti
     out = train_gan(train_table, tmp_path / "g", dataclasses.replace(tiny_options, grow=(0.016,), kimg=0.016))
     assert load_generator(out / "grow-8x4").height == 8
     assert load_generator(out).height == 16
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    return [line for line in read_metrics(folder) if "loss_d" in line]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"cfg": "stylegan3-t", "pl_weight": 2.0},
+        {"cfg": "stylegan3-r", "blur_sigma": 2.0, "blur_fade_kimg": 0.1},
+        {"cfg": "dcgan", "gamma": 0.0, "aug": "none"},
+        {"noise": True, "edges": "zero", "aug": "diffaugment"},
+        {"cond": "camera", "augpipe": ("bgc", "noise"), "aug": "fixed", "ada_p": 0.5},
+    ],
+    ids=lambda asked: "-".join(str(value) for value in asked.values()),
+)
+def test_every_network_and_option_resumes_bit_identical(
+    asked: dict[str, Any],
+    tmp_path: Path,
+    train_table: pa.Table,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_options: GanOptions,
+) -> None:
+    options = dataclasses.replace(tiny_options, kimg=0.064, tick=0.032, **asked)
+    train_gan(train_table, tmp_path / "whole", options)
+    whole = training._Training._step
+
+    def stops(self: training._Training) -> dict[str, float]:
+        if self.state.step == 5:
+            raise KeyboardInterrupt
+        return whole(self)
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training._Training, "_step", stops)
+        train_gan(train_table, tmp_path / "cut", options)
+    train_gan(train_table, tmp_path / "cut", options)
+    resumed, uninterrupted = weights(tmp_path / "cut"), weights(tmp_path / "whole")
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
+
+
+@pytest.mark.parametrize("asked", [{}, {"cfg": "stylegan3-t"}, {"vision_aid": 0.5}], ids=["sg2", "sg3", "aid"])
+def test_rounds_give_the_gradient_of_the_whole_batch(
+    asked: dict[str, Any], train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
+) -> None:
+    """With all that is random per picture switched off, two rounds of one picture set are that set twice."""
+    still = dataclasses.replace(tiny_options, batch=8, mixing=0.0, aug="none", mirror=False, precision="fp32", **asked)
+    folders = []
+    for rounds in (1, 2):
+        options = dataclasses.replace(still, batch_gpu=8 // rounds)
+        run = training_of(train_table, tmp_path / f"{rounds}", options)
+        run.feed.round = same_pictures(run, options)  # type: ignore[method-assign]
+        folders.append([run._step() for _ in range(2)])
+    for once, twice in zip(*folders, strict=True):
+        assert once == pytest.approx(twice, rel=2e-3, abs=1e-4)
+
+
+def training_of(table: pa.Table, out: Path, options: GanOptions) -> training._Training:
+    out.mkdir()
+    return training._Training(table, FakeFolder(out), options, None, World(torch.device("cpu")))  # type: ignore[arg-type]
+
+
+class FakeFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+
+def same_pictures(run: training._Training, options: GanOptions) -> Any:
+    """Return a feed whose every round holds the same four pictures, each as often; groups of four see all of them."""
+
+    def round_of(step: int, number: int) -> Round:
+        rng = torch.Generator().manual_seed(step)
+        real = (run.pictures[:4].float() / 127.5 - 1).repeat_interleave(options.round // 4, 0)
+        z = torch.randn(1, 4, options.w_dim, generator=rng).repeat_interleave(options.round // 4, 1).repeat(2, 1, 1)
+        none = torch.zeros(options.round, dtype=torch.int64)
+        noise, cut = torch.zeros(options.round, 0), torch.full((options.round,), run.state.generator.num_ws)
+        return Round(rng, real, none, z, none, noise, cut)
+
+    return round_of
+
+
+def test_frozen_blocks_of_the_discriminator_do_not_learn(
+    tiny_gan: Path, train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
+) -> None:
+    options = dataclasses.replace(tiny_options, start=str(tiny_gan), freezed=1, kimg=0.032)
+    out = train_gan(train_table, tmp_path / "frozen", options)
+    before, after = (load_file(folder / "discriminator.safetensors") for folder in (tiny_gan, out))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if name.startswith(("blocks.0.", "from_rgb.0."))}
+
+
+def test_classes_are_the_cameras_and_come_with_the_generator(
+    train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
+) -> None:
+    out = train_gan(train_table, tmp_path / "c", dataclasses.replace(tiny_options, cond="camera", kimg=0.032))
+    generator = load_generator(out)
+    assert generator.classes == tuple(sorted(set(column(train_table, "camera"))))
+    sampler = StyleSampler.load(out)
+    classes = [torch.full((4,), number) for number in (0, 1)]
+    first, second = (sampler.synthesize(sampler.latents(range(4), 1.0, one), range(4)) for one in classes)
+    assert (first != second).any()
+
+
+def test_pictures_without_a_camera_cannot_be_asked_for_by_camera(
+    train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
+) -> None:
+    place = train_table.column_names.index("camera")
+    without = train_table.set_column(place, "camera", pa.nulls(len(train_table), pa.string()))
+    with pytest.raises(UserError, match="96 of 96 training pictures have no camera"):
+        train_gan(without, tmp_path / "c", dataclasses.replace(tiny_options, cond="camera"))
+
+
+def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path, tiny_options: GanOptions) -> None:
+    state, _ = new_state(tiny_options, None, torch.device("cpu"))
+    state.save(tmp_path / "checkpoint.pt")
+    other, _ = new_state(dataclasses.replace(tiny_options, cmax=4), None, torch.device("cpu"))
+    with pytest.raises(UserError, match="of another configuration"):
+        other.load(tmp_path / "checkpoint.pt")
+
+
+def test_two_processes_compute_the_losses_of_one(
+    tiny_street: Path, train_table: pa.Table, tmp_path: Path, tiny_options: GanOptions
+) -> None:
+    pytest.importorskip("lightning_fabric")
+    options = dataclasses.replace(tiny_options, batch_gpu=4, pl_weight=2.0, precision="fp32", device="cpu")
+    train_gan(train_table, tmp_path / "one", options)
+    values = {**dataclasses.asdict(options), "gpus": 2, "data": str(tiny_street), "out": str(tmp_path / "two")}
+    config = tmp_path / "two.yaml"
+    config.write_text(yaml.safe_dump(plain(values)))
+    subprocess.run([sys.executable, "-m", "synreid", "gan", "train", "--config", str(config)], check=True, timeout=300)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == len(two) > 0
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+    one_weights, two_weights = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one_weights:
+        torch.testing.assert_close(one_weights[name], two_weights[name], rtol=1e-4, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 
 from synreid.quality import distribution
 
@@ -23,6 +24,21 @@ def test_frechet_is_the_formula_with_a_matrix_root(n: int, m: int, d: int) -> No
     assert distribution.frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("rows", [3, 17, 80])
+def test_frechet_does_not_depend_on_how_many_rows_are_taken_at_a_time(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = gauss(80, 7, 0), gauss(5, 7, 1, 0.5, 1.7)
+    whole = distribution.frechet_distance(a, b)
+    monkeypatch.setattr(distribution, "ROWS", rows)
+    assert distribution.frechet_distance(a, b) == pytest.approx(whole, rel=1e-9)
+
+
+def test_frechet_of_float32_features_is_computed_in_float64() -> None:
+    a, b = (gauss(60, 9, seed, 100.0, 1e-2).astype(np.float32) for seed in (0, 1))
+    assert distribution.frechet_distance(a, b) == distribution.frechet_distance(a.astype(float), b.astype(float))
+
+
 def test_frechet_of_a_shift_is_its_squared_length() -> None:
     a = gauss(500, 5, 0)
     assert distribution.frechet_distance(a, a + np.array([3.0, 4.0, 0, 0, 0])) == pytest.approx(25.0)
@@ -39,7 +55,7 @@ def test_kernel_distance_is_the_double_loop() -> None:
     xx = np.mean([kernel(x[i], x[j]) for i in range(9) for j in range(9) if i != j])
     yy = np.mean([kernel(y[i], y[j]) for i in range(11) for j in range(11) if i != j])
     xy = np.mean([kernel(a, b) for a in x for b in y])
-    assert distribution._mmd2(x, y) == pytest.approx(xx + yy - 2 * xy)
+    assert distribution.mmd2(x, y) == pytest.approx(xx + yy - 2 * xy)
 
 
 def test_kernel_distance_is_seeded_and_grows_with_the_shift() -> None:
@@ -65,13 +81,41 @@ def by_loops(real: np.ndarray, made: np.ndarray, k: int) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("block", [7, 2048])
-def test_precision_and_kin_are_the_loops(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribution, "BLOCK", block)
+@pytest.mark.parametrize("entries", [200, 2**24])
+def test_precision_and_kin_are_the_loops(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "ENTRIES", entries)
     real, made = gauss(31, 3, 0), gauss(23, 3, 1, 0.4, 0.8)
     found = distribution.precision_recall_density_coverage(real, made, k=3)
     assert found == pytest.approx(by_loops(real, made, 3))
     assert 0 < found["coverage"] < 1
+
+
+def test_precision_and_kin_hold_in_float32_far_from_the_origin() -> None:
+    real, made = gauss(400, 64, 0, 50.0), gauss(300, 64, 1, 50.4)
+    exact = distribution.precision_recall_density_coverage(real, made)
+    found = distribution.precision_recall_density_coverage(real.astype(np.float32), made.astype(np.float32))
+    assert found == pytest.approx(exact, abs=2 / 300)
+    assert all(0.05 < exact[name] < 0.95 for name in ("precision", "recall", "coverage"))
+
+
+def test_distances_are_those_of_torch_fidelity() -> None:
+    pytest.importorskip("torch_fidelity")
+    from torch_fidelity import metric_fid, metric_kid, metric_prc
+
+    real, made = (gauss(n, 24, n, shift).astype(np.float32) for n, shift in ((150, 0.0), (120, 0.2)))
+    first, second = torch.from_numpy(made), torch.from_numpy(real)
+    statistics = [metric_fid.fid_features_to_statistics(x) for x in (first, second)]
+    fid = metric_fid.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert distribution.frechet_distance(real, made) == pytest.approx(fid, rel=1e-3)
+    asked = {"kid_subsets": 1, "kid_subset_size": 120, "verbose": False}
+    kid = metric_kid.kid_features_to_metric(first, second[:120], **asked)["kernel_inception_distance_mean"]
+    assert distribution.mmd2(real[:120], made) == pytest.approx(kid, rel=1e-3)
+    prc = metric_prc.prc_features_to_metric(first, second, verbose=False)  # 3 neighbours
+    found = distribution.precision_recall_density_coverage(real, made, k=3)
+    assert [found[name] for name in ("precision", "recall")] == pytest.approx(
+        [prc["precision"], prc["recall"]], rel=1e-3
+    )
+    assert 0.1 < prc["recall"] < 1
 
 
 def test_equal_gaussians_give_the_values_of_the_reference_code() -> None:
@@ -82,6 +126,14 @@ def test_equal_gaussians_give_the_values_of_the_reference_code() -> None:
     assert found["recall"] == pytest.approx(0.471, abs=0.11)
     assert found["density"] == pytest.approx(1.056, abs=0.12)
     assert found["coverage"] == pytest.approx(0.974, abs=0.03)
+
+
+@pytest.mark.parametrize(("real", "made", "k"), [(2, 2, 1), (3, 50, 2), (50, 6, 5)])
+def test_small_sets_are_measured_with_fewer_neighbours(real: int, made: int, k: int) -> None:
+    found = distribution.measure(gauss(real, 8, 0), gauss(made, 8, 1), "numbers")
+    assert found["k"] == k
+    assert found["kid_size"] == max(2, min(real, made) // 2)
+    assert all(np.isfinite(value) for value in found.values() if isinstance(value, float))
 
 
 def test_few_looks_are_seen_by_recall_coverage_and_vendi() -> None:

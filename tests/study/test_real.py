@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 RECIPE = {
     "name": "tiny-real",
     "subset": {"identities": 12},
-    "gan": {"start": "street", "kimg": 0.6, "snap": 0.3, "measure": 100, "ada_p": 0.2},
+    "gan": {"start": "street", "kimg": 0.6, "tick": 0.3, "snap": 1, "metrics": "fd100", "ada_p": 0.2},
     "persons": {"persons": 8, "images": 6},
     "amounts": [4],
     "keep": 2,

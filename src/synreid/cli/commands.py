@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synreid.data.street.options import StreetOptions
-from synreid.generate.options import GanOptions, PersonOptions
+from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
 
@@ -73,11 +73,87 @@ def gan_train(
     print(train_gan(table, out, options, {**asked, **dataclasses.asdict(options)}))
 
 
+def gan_import(file: Path, *, out: Path) -> None:
+    """Take over a generator of the official programs, without executing anything in its file, and say what was taken.
+
+    Args:
+        file: Pickle (.pkl) of StyleGAN2-ADA (PyTorch) or StyleGAN3, configurations T, R and StyleGAN2.
+        out: Folder for the generator.
+    """
+    from synreid.generate.official import import_official
+
+    print(import_official(file, out))
+
+
+def gan_show(
+    gan: Path, *, out: Path, options: ShowOptions, data: Path | None = None, camera_pattern: str | None = None
+) -> None:
+    """Draw sheets to judge a generator by: samples, truncation, style mixing, layers, interpolation, nearest pictures.
+
+    Args:
+        gan: Folder of a finished `gan train` or `gan import`, the file of one of its snapshots, or `street`, which is
+            shipped.
+        out: Folder for the sheets.
+        options: What the sheets show.
+        data: Folder or CSV file of person pictures: samples are shown beside the nearest of its training split, which
+            are pictures of real persons if the data are.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.table import pick
+    from synreid.generate.show import show_gan
+
+    real = pick(open_data(data, camera_pattern), split="train") if data is not None else None
+    asked = {"gan": gan, "data": data, "out": out, "camera_pattern": camera_pattern}
+    print(show_gan(gan, out, options, real, {**asked, **dataclasses.asdict(options)}))
+
+
+def gan_measure(
+    gan: Path,
+    *,
+    data: Path,
+    features: str = "efficientnet-lite0",
+    count: int = 10_000,
+    real: int | None = None,
+    k: int = 5,
+    out: Path | None = None,
+    camera_pattern: str | None = None,
+) -> None:
+    """Measure how near made pictures come to real ones: FID or FD, KID, precision, recall, density, coverage.
+
+    Args:
+        gan: Folder of a finished `gan train` or `gan import`, the file of one of its snapshots, or `street`, which is
+            shipped.
+        data: Folder or CSV file of person pictures; those of its training split are the real ones.
+        features: Network that the pictures are compared by: `efficientnet-lite0`, `inception` (FID), `osnet`, `pixels`,
+            the folder of a finished `reid train`, or an ONNX file with one input [N, 3, H, W] of fixed H and W (RGB,
+            normalised by ImageNet's mean and standard deviation).
+        count: Made pictures, from seeds 0, 1, 2 ...
+        real: Real pictures, drawn with seed 0; left out: all.
+        k: Neighbours that precision, recall, density and coverage look at (papers: 3 for the first two, 5 for the
+            others).
+        out: JSON file for the numbers.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.table import pick
+    from synreid.features.embedders import embedder_by_name
+    from synreid.generate.measure import measure_gan, measures_as_text
+    from synreid.reid.embed import ReidEmbedder
+    from synreid.stage.files import write_json
+
+    embedder = ReidEmbedder(Path(features)) if Path(features).is_dir() else embedder_by_name(features)
+    values = measure_gan(gan, pick(open_data(data, camera_pattern), split="train"), embedder, count, real, k)
+    if out is not None:
+        write_json(out, values)
+    print(measures_as_text(values))
+
+
 def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:
     """Make artificial persons with a trained generator: the same options give the same bytes.
 
     Args:
-        gan: Folder of a finished `gan train`.
+        gan: Folder of a finished `gan train`, the file of one of its snapshots, or `street`, which is shipped.
         out: Folder for the pictures and their table.
         options: How many persons, and how their pictures differ.
     """

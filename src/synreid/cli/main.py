@@ -16,7 +16,7 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from synreid.cli import commands
-from synreid.generate.options import PERSON_PRESETS
+from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
 from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
@@ -32,6 +32,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "data check": commands.data_check,
     "data street": commands.data_street,
     "gan train": commands.gan_train,
+    "gan import": commands.gan_import,
+    "gan show": commands.gan_show,
+    "gan measure": commands.gan_measure,
     "persons make": commands.persons_make,
     "select run": commands.select_run,
     "reid train": commands.reid_train,
@@ -40,6 +43,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": commands.report,
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "gan train": GAN_PRESETS,
     "persons make": PERSON_PRESETS,
     "select run": SELECT_PRESETS,
     "reid train": REID_PRESETS,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import cv2
@@ -12,6 +14,11 @@ import timm
 import torch
 
 from synreid.features import registry
+from synreid.features.inception import InceptionEmbedder
+from synreid.stage.device import choose_device
+from synreid.stage.errors import UserError
+from synreid.stage.fingerprint import file_digest
+from synreid.stage.fingerprint import fingerprint as fingerprint_of
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32) * 255.0
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32) * 255.0
@@ -24,6 +31,8 @@ class Embedder(Protocol):
 
     name: str
     """Stands beside every number computed from the features."""
+    fingerprint: str
+    """Changes when the same pictures would give other features."""
 
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Features `[N, D]` float32 of uint8 RGB pictures `[N, H, W, 3]`; row k depends on picture k only."""
@@ -34,6 +43,7 @@ class PixelEmbedder:
     """The picture itself at 16x8, RGB in [0, 1], 384 numbers: no weights, always there, knows nothing of persons."""
 
     name = "pixels-16x8"
+    fingerprint = "1"
 
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Features `[N, 384]` of uint8 pictures `[N, H, W, 3]`."""
@@ -44,6 +54,7 @@ class OsnetEmbedder:
     """OSNet x0.25 (Zhou et al. 2019) trained on MSMT17 by torchreid: 512 features that tell persons apart."""
 
     name = "osnet-x0.25-msmt17"
+    fingerprint = fingerprint_of(1, registry.REGISTRY[name].sha256)
 
     def __init__(self) -> None:
         self._session = onnx_session("osnet-x0.25-msmt17")
@@ -52,9 +63,51 @@ class OsnetEmbedder:
         """Features `[N, 512]` of uint8 pictures `[N, H, W, 3]`, each stretched to 256x128."""
         parts = [np.zeros((0, 512), dtype=np.float32)]
         for start in range(0, len(pictures), BATCH):
-            block = resized(pictures[start : start + BATCH], 256, 128).astype(np.float32)
-            block = (block - IMAGENET_MEAN) / IMAGENET_STD
-            parts.append(self._session.run(None, {"images": np.ascontiguousarray(block.transpose(0, 3, 1, 2))})[0])
+            block = _imagenet_values(resized(pictures[start : start + BATCH], 256, 128))
+            parts.append(self._session.run(None, {"images": block})[0])
+        return np.concatenate(parts)
+
+
+class OnnxEmbedder:
+    """A user's own network: an ONNX file whose one input is float32 `[N, 3, H, W]` with H and W fixed.
+
+    It is fed RGB in 0 to 1 less ImageNet's mean over ImageNet's standard deviation; a network that wants other values
+    must begin by making them of these. Its first output, flattened, is the features. Raises UserError for another file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; name an ONNX file.")
+        try:
+            self._session = _session(path)
+        except Exception as error:  # ONNX Runtime raises kinds of its own
+            raise UserError(f"{path} cannot be read as an ONNX network ({error}); export it again.") from error
+        inputs = self._session.get_inputs()
+        shape = inputs[0].shape if len(inputs) == 1 and inputs[0].type == "tensor(float)" else []
+        if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) for side in shape[2:]):
+            found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+            raise UserError(
+                f"{path} takes {found}, but must take one float32 input [N, 3, H, W] with fixed H and W; export it so."
+            )
+        self.height, self.width = shape[2:]
+        self._input = inputs[0].name
+        self._batch = shape[0] if isinstance(shape[0], int) else None
+        digest = file_digest(path)
+        self.name, self.fingerprint = f"{path.stem} ({digest[:8]})", fingerprint_of(1, digest)
+
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        """Features `[N, D]` of uint8 pictures `[N, H, W, 3]`, each stretched to the network's own size."""
+        if not len(pictures):
+            return self.embed(np.zeros((1, self.height, self.width, 3), dtype=np.uint8))[:0]
+        parts = []
+        size = self._batch or BATCH
+        for start in range(0, len(pictures), size):
+            block = _imagenet_values(resized(pictures[start : start + size], self.height, self.width))
+            count = len(block)
+            if self._batch:  # a network of a fixed batch is fed whole ones
+                block = np.concatenate([block, np.zeros((size - count, *block.shape[1:]), dtype=np.float32)])
+            features = self._session.run(None, {self._input: block})[0]
+            parts.append(features.reshape(len(block), -1)[:count].astype(np.float32, copy=False))
         return np.concatenate(parts)
 
 
@@ -67,19 +120,39 @@ class EfficientNetLite0:
 
     name = "EfficientNet-Lite0"
     height, width = 128, 64
+    fingerprint = fingerprint_of(1, registry.REGISTRY["efficientnet-lite0"].sha256, height, width)
 
-    def __init__(self) -> None:
-        self._network = efficientnet_lite0()
+    def __init__(self, device: str = "auto") -> None:
+        self._device = choose_device(device)
+        self._network = efficientnet_lite0().to(self._device)
 
     @torch.inference_mode()
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Features `[N, 1280]` of uint8 pictures `[N, H, W, 3]`, each stretched to 128x64."""
         parts = [np.zeros((0, 1280), dtype=np.float32)]
-        for start in range(0, len(pictures), BATCH):
-            block = torch.from_numpy(resized(pictures[start : start + BATCH], self.height, self.width))
-            block = ((block.float() - 127.0) / 128.0).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-            parts.append(self._network(block).numpy())
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            for start in range(0, len(pictures), BATCH):
+                block = torch.from_numpy(resized(pictures[start : start + BATCH], self.height, self.width))
+                block = block.to(self._device).permute(0, 3, 1, 2)  # channels last already
+                parts.append(self._network(block.float().sub_(127.0).div_(128.0)).cpu().numpy())
         return np.concatenate(parts)
+
+
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {
+    "efficientnet-lite0": EfficientNetLite0,
+    "inception": InceptionEmbedder,
+    "osnet": OsnetEmbedder,
+    "pixels": PixelEmbedder,
+}
+
+
+def embedder_by_name(name: str) -> Embedder:
+    """The embedder of that name in EMBEDDERS, or the network in an ONNX file; raises UserError for anything else."""
+    if name in EMBEDDERS:
+        return EMBEDDERS[name]()
+    if name.lower().endswith(".onnx"):
+        return OnnxEmbedder(Path(name))
+    raise UserError(f"features {name!r} are not known; choose {', '.join(EMBEDDERS)}, or name an .onnx file.")
 
 
 def default_quality_embedder() -> tuple[Embedder, str]:
@@ -117,16 +190,24 @@ def resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
     return out
 
 
+def _imagenet_values(pictures: np.ndarray) -> np.ndarray:
+    """Pictures, uint8 `[N, H, W, 3]`, as float32 `[N, 3, H, W]` of ImageNet's mean 0 and deviation 1."""
+    block = (pictures.astype(np.float32) - IMAGENET_MEAN) / IMAGENET_STD
+    return np.ascontiguousarray(block.transpose(0, 3, 1, 2))
+
+
 def onnx_session(name: str) -> Any:
     """An ONNX Runtime session on the CPU for a network of the registry, with as many threads as torch may use."""
+    return _session(registry.locate(name))
+
+
+def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     # spinning threads make each other wait many times as long where the cores are shared with other work
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(
-        str(registry.locate(name)), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
 
 
 def efficientnet_lite0(classes: int = 0) -> torch.nn.Module:

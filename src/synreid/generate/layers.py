@@ -22,6 +22,11 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAK) * GAIN
 
 
+def unit(x: Tensor) -> Tensor:
+    """Scale each row of `x` [N, D] to a mean square of 1."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
 class EqualLinear(nn.Module):
     """A fully connected layer whose weights are normal and scaled when used (equalised learning rate)."""
 
@@ -103,6 +108,14 @@ def blur(x: Tensor, pad: int, gain: float = 1.0) -> Tensor:
     return F.conv2d(x, _binomial(x.shape[1], x.device, x.dtype, gain), padding=pad, groups=x.shape[1])
 
 
-def upsample(x: Tensor) -> Tensor:
-    """Double height and width of `x` [N, C, H, W] with the filter [1, 3, 3, 1], which is bilinear interpolation."""
+def upsample_repeating(x: Tensor) -> Tensor:
+    """Double height and width of `x` [N, C, H, W] with the filter [1, 3, 3, 1]; beyond the edges they go on.
+
+    That filter is bilinear interpolation.
+    """
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def upsample_zero(x: Tensor) -> Tensor:
+    """Double height and width of `x` [N, C, H, W] with the filter [1, 3, 3, 1]; beyond the edges lies nothing."""
+    return upsample_repeating(F.pad(x, (1, 1, 1, 1)))[:, :, 2:-2, 2:-2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,40 +16,57 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
+from synreid.generate.dcgan import DCGAN, DCGANDiscriminator
+from synreid.generate.discriminator import Discriminator
+from synreid.generate.generator import Generator
 from synreid.generate.options import GanOptions
-from synreid.generate.stylegan2 import Discriminator, Generator, resolutions
-from synreid.generate.stylegan3 import AliasFreeGenerator
+from synreid.generate.stylegan2 import StyleGAN2
+from synreid.generate.stylegan3 import StyleGAN3
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest, fingerprint
+from synreid.stage.folder import RUN, read_run
 
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 PICTURES = "pictures.parquet"
+UNLISTED = "unlisted"  # key of that file's metadata
 SHIPPED = Path(__file__).parent / "shipped"
-ARCHITECTURE = ("network", "height", "width", "w_dim", "mapping_layers", "channels", "channels_base", "noise")
+ARCHITECTURE = ("cfg", "height", "width", "w_dim", "map_depth", "cmax", "cbase", "noise", "edges", "cond")
 
 Network = TypeVar("Network", bound=nn.Module)
-StyleGenerator = Generator | AliasFreeGenerator
+AnyDiscriminator = Discriminator | DCGANDiscriminator
 
 
 @dataclass(frozen=True)
 class LearnedPictures:
-    """The SHA-256 digests of the pictures that a generator learned from, its predecessors' included."""
+    """The SHA-256 digests of the pictures that a generator learned from, its predecessors' included.
+
+    `unlisted` names predecessors whose pictures nobody has listed, such as an imported file.
+    """
 
     digests: frozenset[str]
+    unlisted: frozenset[str] = frozenset()
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that name this set."""
-        return fingerprint(sorted(self.digests))
+        return fingerprint(sorted(self.digests), sorted(self.unlisted))
+
+    def __or__(self, other: LearnedPictures) -> LearnedPictures:
+        return LearnedPictures(self.digests | other.digests, self.unlisted | other.unlisted)
 
 
-def new_generator(options: GanOptions) -> StyleGenerator:
-    """Return the generator that `options.network` names, with random weights."""
-    if options.network == "stylegan2":
-        return Generator(options)
-    return AliasFreeGenerator(options, radial=options.network == "stylegan3-r")
+def new_generator(options: GanOptions, classes: Sequence[str] = ()) -> Generator:
+    """Return the generator that `options.cfg` names, with random weights; `classes` names those it is asked for by."""
+    kind = {"stylegan2": StyleGAN2, "dcgan": DCGAN}.get(options.cfg, StyleGAN3)
+    return kind(options, classes)
+
+
+def new_discriminator(options: GanOptions, classes: Sequence[str] = ()) -> AnyDiscriminator:
+    """Return the discriminator that trains `options.cfg`, with random weights."""
+    kind = DCGANDiscriminator if options.cfg == "dcgan" else Discriminator
+    return kind(options, len(classes))
 
 
 def start_folder(start: str | None) -> Path | None:
@@ -59,116 +76,98 @@ def start_folder(start: str | None) -> Path | None:
     folder = SHIPPED / start if (SHIPPED / start).is_dir() else Path(start)
     if not (folder / GENERATOR).exists():
         shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir())) if SHIPPED.is_dir() else "none"
-        raise UserError(f"start {start} is neither a shipped generator ({shipped}) nor a folder with {GENERATOR}.")
+        raise UserError(f"{start} is neither a shipped generator ({shipped}) nor a folder with {GENERATOR}.")
+    return folder
+
+
+def generator_place(gan: Path) -> Path:
+    """Return where the generator lies that `gan` names: a shipped one, a finished run or import, or a snapshot's file.
+
+    Raises UserError for anything else.
+    """
+    if gan.suffix == ".safetensors" and gan.is_file():
+        return gan
+    folder = start_folder(str(gan))
+    assert folder is not None
+    if (folder / RUN).exists():
+        read_run(folder, "gan")
     return folder
 
 
 def save_networks(
-    folder: Path, options: GanOptions, generator: StyleGenerator, discriminator: Discriminator, learned: LearnedPictures
+    folder: Path, options: GanOptions, generator: Generator, discriminator: AnyDiscriminator, learned: LearnedPictures
 ) -> dict[str, str]:
     """Write both networks and the list of pictures; returns each file's SHA-256."""
-    _save(folder / GENERATOR, generator, options)
-    _save(folder / DISCRIMINATOR, discriminator, options)
-    digests = pa.array([bytes.fromhex(digest) for digest in sorted(learned.digests)], pa.binary(32))
-    with atomic_path(folder / PICTURES) as temporary:
-        pq.write_table(pa.table({"sha256": digests}), temporary, compression="none")
+    save_network(folder / GENERATOR, generator, options, generator.classes)
+    save_network(folder / DISCRIMINATOR, discriminator, options, generator.classes)
+    save_learned(folder, learned)
     return {name: file_digest(folder / name) for name in (GENERATOR, DISCRIMINATOR, PICTURES)}
+
+
+def save_learned(folder: Path, learned: LearnedPictures) -> None:
+    """Write the list of pictures that a generator learned from."""
+    digests = pa.array([bytes.fromhex(digest) for digest in sorted(learned.digests)], pa.binary(32))
+    table = pa.table({"sha256": digests})
+    if learned.unlisted:
+        table = table.replace_schema_metadata({UNLISTED: json.dumps(sorted(learned.unlisted))})
+    with atomic_path(folder / PICTURES) as temporary:
+        pq.write_table(table, temporary, compression="none")
+
+
+def save_network(path: Path, network: nn.Module, options: GanOptions, classes: Sequence[str] = ()) -> None:
+    """Write one network's weights, with what it takes to build it again in the file's header."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    architecture = {name: getattr(options, name) for name in ARCHITECTURE}
+    header = {"options": json.dumps(architecture), "classes": json.dumps(list(classes))}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, header))
 
 
 def learned_pictures(folder: Path) -> LearnedPictures:
     """Return what the generator in `folder` learned from; raises UserError where the list is missing."""
     path = folder / PICTURES
     if not path.exists():
-        raise UserError(f"{path} is missing, so nobody can tell which pictures this generator saw; train it again.")
-    return LearnedPictures(frozenset(value.hex() for value in pq.read_table(path)["sha256"].to_pylist()))
-
-
-def load_generator(folder: Path) -> StyleGenerator:
-    """Return the generator in `folder` in float32, for evaluation; raises UserError for a missing or damaged file."""
-    return _load(Path(folder) / GENERATOR, new_generator)
-
-
-def load_discriminator(folder: Path) -> Discriminator:
-    """Return the discriminator in `folder`, as `load_generator` does."""
-    return _load(Path(folder) / DISCRIMINATOR, Discriminator)
-
-
-def carry_over(start: Path, generator: StyleGenerator, discriminator: Discriminator, options: GanOptions) -> None:
-    """Fill both networks with the weights in `start`, which may have a half, a quarter ... of their size.
-
-    Finer layers keep their random weights, but what they add to the picture and to its judgement starts at nothing,
-    so that both networks begin as the ones that they grew from. Raises UserError where the architectures differ in
-    anything else.
-    """
-    for name in ARCHITECTURE:
-        have, wanted = _architecture(start / GENERATOR)[name], getattr(options, name)
-        coarser = name in ("height", "width") and (have, 0) in [divmod(wanted, 2**k) for k in range(1, 10)]
-        if have != wanted and not coarser:
-            raise UserError(
-                f"{start} has {name} {have}, but {wanted} is asked for; ask for {name} {have} or start elsewhere."
-            )
-    coarse, judge = load_generator(start), load_discriminator(start)
-    discriminator_sizes = [len(resolutions(network.height, network.width)) for network in (generator, coarse)]
-    finer = discriminator_sizes[0] - discriminator_sizes[1]
-    if finer and not isinstance(generator, Generator):
         raise UserError(
-            f"{start} is of another size, from which only stylegan2 goes on; ask for {coarse.height}x{coarse.width}."
+            f"{path} is missing, so nobody can tell which pictures this generator saw (an imported one's file does not "
+            "say); use one that gan train made."
         )
-    generator.load_state_dict(coarse.state_dict(), strict=False)
-    with torch.no_grad():
-        if finer and isinstance(generator, Generator):
-            for block in generator.blocks[-finer:]:
-                block.to_rgb.conv.weight.zero_()  # type: ignore[union-attr, operator]
-        if finer:  # the finest of several new blocks reaches the logit through the coarsest of them
-            block = discriminator.blocks[finer - 1]
-            block.down.weight.zero_()  # type: ignore[union-attr, operator]
-            block.skip.weight.zero_()  # type: ignore[union-attr, operator]
-    discriminator.load_state_dict(_deeper(judge.state_dict(), finer), strict=False)
+    table = pq.read_table(path)
+    unlisted = json.loads((table.schema.metadata or {}).get(UNLISTED.encode(), b"[]"))
+    return LearnedPictures(frozenset(value.hex() for value in table["sha256"].to_pylist()), frozenset(unlisted))
 
 
-def _deeper(state: dict[str, torch.Tensor], finer: int) -> dict[str, torch.Tensor]:
-    """Rename a discriminator's parts, counted from the finest, for one that begins with `finer` more of them."""
-    renamed = {}
-    for name, tensor in state.items():
-        room, _, rest = name.partition(".")
-        if room in ("blocks", "from_rgb"):
-            number, _, leaf = rest.partition(".")
-            name = f"{room}.{int(number) + finer}.{leaf}"
-        renamed[name] = tensor
-    return renamed
+def load_generator(folder: Path) -> Generator:
+    """Return the generator in `folder` in float32, for evaluation.
+
+    `folder` may also be the file of one snapshot. Raises UserError for a missing or damaged file.
+    """
+    return _load(_file(Path(folder)), new_generator)
+
+
+def load_discriminator(folder: Path) -> AnyDiscriminator:
+    """Return the discriminator in `folder`, as `load_generator` does."""
+    return _load(Path(folder) / DISCRIMINATOR, new_discriminator)
 
 
 def generator_fingerprint(folder: Path) -> str:
-    """Return the first 16 hexadecimal digits of the generator's SHA-256."""
-    return file_digest(Path(folder) / GENERATOR)[:16]
+    """Return the first 16 hexadecimal digits of the generator's SHA-256; `folder` may be a snapshot's file."""
+    return file_digest(_file(Path(folder)))[:16]
 
 
-def _save(path: Path, network: nn.Module, options: GanOptions) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    architecture = {name: getattr(options, name) for name in ARCHITECTURE}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, {"network": options.network, "options": json.dumps(architecture)}))
+def architecture(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the options in ARCHITECTURE and the classes that a network's file was written with.
 
-
-def _architecture(path: Path) -> dict[str, Any]:
+    Raises UserError for a file that is missing, cut short or not one of ours.
+    """
     if not path.exists():
         raise UserError(f"{path} does not exist; name the folder of a finished gan train run.")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-            found: dict[str, Any] = {"network": metadata["network"], **json.loads(metadata["options"])}
+            options = json.loads(metadata["options"])
+            return {name: options[name] for name in ARCHITECTURE}, list(json.loads(metadata["classes"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or not a generator of ours ({error}); train it again.") from error
-    return found
-
-
-def _load(path: Path, kind: Callable[[GanOptions], Network]) -> Network:
-    network = kind(dataclasses.replace(GanOptions(), **_architecture(path)))
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    except RuntimeError as error:
-        raise UserError(f"{path} is of another version of SynReID's networks; train it again.") from error
-    return network.eval().requires_grad_(False)
 
 
 def halve(folder: Path) -> None:
@@ -180,3 +179,17 @@ def halve(folder: Path) -> None:
         tensors = {key: value.to(torch.float16) for key, value in load_file(path).items()}
         with atomic_path(path) as temporary:
             temporary.write_bytes(save(tensors, metadata))
+
+
+def _file(place: Path) -> Path:
+    return place if place.suffix == ".safetensors" else place / GENERATOR
+
+
+def _load(path: Path, kind: Callable[[GanOptions, Sequence[str]], Network]) -> Network:
+    options, classes = architecture(path)
+    network = kind(dataclasses.replace(GanOptions(), **options), classes)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    except RuntimeError as error:
+        raise UserError(f"{path} is of another version of SynReID's networks; train it again.") from error
+    return network.eval().requires_grad_(False)

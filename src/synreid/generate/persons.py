@@ -21,11 +21,12 @@ import torch
 from synreid.data.pixels import picture_sha256
 from synreid.data.sheets import sheet, write_picture
 from synreid.data.table import TABLE, from_columns, write_table
+from synreid.generate.network import generator_place
 from synreid.generate.options import MOST_IMAGES, PersonOptions
 from synreid.generate.sample import StyleSampler
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
-from synreid.stage.folder import StageFolder, read_run
+from synreid.stage.folder import StageFolder
 from synreid.stage.progress import progress
 
 VERSION = 1
@@ -95,9 +96,10 @@ def make(sampler: StyleSampler, recipes: Sequence[Recipe]) -> np.ndarray:
     truncation = recipes[0].truncation
     if any(recipe.truncation != truncation for recipe in recipes):
         raise UserError("pictures of one batch must share one truncation; make them in several calls.")
-    w = sampler.latents([recipe.seed for recipe in recipes], truncation)
+    classes = sampler.classes([recipe.seed for recipe in recipes])  # a person's pictures share the first one's class
+    w = sampler.latents([recipe.seed for recipe in recipes], truncation, classes)
     seeds = [recipe.seed if recipe.other_seed is None else recipe.other_seed for recipe in recipes]
-    other = sampler.latents(seeds, truncation)
+    other = sampler.latents(seeds, truncation, classes)
     weight = torch.zeros(len(recipes), sampler.num_ws, 1, device=w.device)
     for row, recipe in enumerate(recipes):
         weight[row, list(recipe.layers)] = recipe.strength
@@ -105,13 +107,19 @@ def make(sampler: StyleSampler, recipes: Sequence[Recipe]) -> np.ndarray:
 
 
 def make_persons(gan: Path, out: Path, options: PersonOptions, config: dict[str, Any] | None = None) -> Path:
-    """Write artificial persons made by the generator in folder `gan` and return `out`.
+    """Write artificial persons made by the generator that `gan` names (a folder, a snapshot or `street`); return `out`.
 
     Writes `pictures/<person>/<person>_<picture>.png`, `table.parquet` (one row a picture, with all that it takes to
     make it again) and `sheet.png` (a row a person).
     """
-    read_run(gan, "gan")
-    sampler = StyleSampler.load(gan, choose_device())
+    sampler = StyleSampler.load(generator_place(gan), choose_device())
+    if sampler.network.cond == "pid":
+        raise UserError(
+            f"{gan} makes pictures of the {len(sampler.network.classes)} real persons that it was trained by, not of "
+            "artificial ones; make persons with a generator of cond none or camera."
+        )
+    if sampler.num_ws == 1 and options.vary == "mix" and options.images > 1:
+        raise UserError(f"{gan} has no styles to mix (a DCGAN); take --vary interpolate --layers 0, or --images 1.")
     recipes = plan(sampler, options)
     with StageFolder(
         out,
@@ -146,6 +154,9 @@ def _write_pictures(sampler: StyleSampler, recipes: list[Recipe], out: Path, ima
             bar.advance(len(block))
     write_picture(out / "sheet.png", sheet(np.stack(shown), columns))
     count = len(recipes)
+    network = sampler.network
+    classes = [int(number) for number in sampler.classes(persons)]
+    cameras = [network.classes[number] if network.cond == "camera" else None for number in classes]
     return from_columns(
         root=["."] * count,
         path=paths,
@@ -153,6 +164,7 @@ def _write_pictures(sampler: StyleSampler, recipes: list[Recipe], out: Path, ima
         pid=[f"made/{seed:06d}" for seed in persons],
         origin=["artificial"] * count,
         claim=["new"] * count,
+        camera=cameras,
         split=["train"] * count,
         maker=[recipe.to_json() for recipe in recipes],
     )

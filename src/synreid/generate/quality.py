@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,55 @@ from torch import Tensor
 
 from synreid.data.sheets import sheet, write_picture
 from synreid.features.embedders import EfficientNetLite0, Embedder, default_quality_embedder
-from synreid.generate.network import StyleGenerator
+from synreid.features.inception import InceptionEmbedder, missing
+from synreid.generate.generator import Generator
 from synreid.generate.sample import StyleSampler
+from synreid.quality.cached import BLOCK, cached_features, embedded
+from synreid.quality.curve import draw_curve
 from synreid.quality.distribution import measure
+from synreid.quality.metrics import AIDED, Metrics, frechet_name
+from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json
 from synreid.stage.log import say
 
 GRID = (6, 16)  # rows, columns
 FILE = "quality.json"
+CURVE = "quality.png"
 
 
 def distance(gan: Path, real: np.ndarray, embedder: Embedder) -> dict[str, Any]:
     """Return how near as many pictures of the generator in folder `gan` come to `real`, uint8 [N, H, W, 3]."""
-    sampler = StyleSampler.load(gan)
-    seeds = range(len(real))
-    made = sampler.synthesize(sampler.latents(seeds), seeds)
-    return measure(embedder.embed(real), embedder.embed(made), features=embedder.name)
+    made = embedded(samples(StyleSampler.load(gan), range(len(real))), len(real), embedder)
+    return measure(cached_features(real, embedder), made, features=embedder.name)
+
+
+def samples(sampler: StyleSampler, seeds: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield the pictures of all seeds in parts, uint8 [n, H, W, 3]."""
+    for start in range(0, len(seeds), BLOCK):
+        part = seeds[start : start + BLOCK]
+        yield sampler.synthesize(sampler.latents(part), part)
+
+
+def drawn_rows(total: int, count: int | None, seed: int) -> np.ndarray:
+    """Return which of `total` pictures a set is measured against, sorted: `count` drawn by `seed`, or all (None).
+
+    A smaller draw of the same seed is part of a larger one. Raises UserError where fewer than 2 are left.
+    """
+    rows = np.sort(np.random.default_rng((seed, 7)).permutation(total)[:count])
+    if len(rows) < 2:
+        raise UserError(f"{len(rows)} real pictures have no spread to measure; give 2 or more, or ask for no measure.")
+    return rows
+
+
+def quality_embedder(kind: str) -> tuple[Embedder, str]:
+    """Return what measures of `kind` (`fid` or `fd`) are computed on here, and a sentence that says which."""
+    lacking = missing() if kind == "fid" else None
+    if kind == "fid" and lacking is None:
+        return InceptionEmbedder(), "Quality is FID, measured on its own Inception's features."
+    embedder, why = default_quality_embedder()
+    if lacking:
+        why = f"FID is not measured, since {lacking}. {why} The distance is called {frechet_name(embedder.name)}."
+    return embedder, why
 
 
 class Measurement:
@@ -34,37 +68,38 @@ class Measurement:
     `aided` says that the training looked through EfficientNet-Lite0, too: then every number on its features says so.
     """
 
-    def __init__(self, folder: Path, pictures: Tensor, count: int, seed: int, aided: bool = False) -> None:
-        self.folder, self.count, self.seed = folder, min(count, len(pictures)), seed
-        chosen = np.random.default_rng((seed, 7)).permutation(len(pictures))
-        self.real = np.ascontiguousarray(
-            pictures.numpy()[np.sort(chosen[: max(self.count, GRID[0] * GRID[1])])].transpose(0, 2, 3, 1)
-        )
-        self.features: np.ndarray | None = None
-        if self.count:
-            self.embedder, why = default_quality_embedder()
-            self.features_are = self.embedder.name
-            if aided and isinstance(self.embedder, EfficientNetLite0):
-                self.features_are += ", through which the training looked too"
-            say(f"{why} Each snapshot: {self.count} pictures.")
+    def __init__(self, folder: Path, pictures: Tensor, metrics: Metrics, seed: int, aided: bool = False) -> None:
+        self.folder, self.count = folder, metrics.count
+        self.pictures = pictures.permute(0, 2, 3, 1).numpy()
+        self.real: np.ndarray | None = None
+        self.grid = self.pictures[np.sort(np.random.default_rng((seed, 7)).permutation(len(pictures))[: np.prod(GRID)])]
+        if not self.count:
+            return
+        self.rows = drawn_rows(len(pictures), None if metrics.full else metrics.count, seed)
+        self.embedder, why = quality_embedder(metrics.kind)
+        self.features = self.embedder.name + AIDED * (aided and isinstance(self.embedder, EfficientNetLite0))
+        against = "all" if len(self.rows) == len(pictures) else "a draw of"
+        say(f"{why} Each snapshot: {self.count:,} made pictures against {against} {len(self.rows):,} real ones.")
 
-    def take(self, generator: StyleGenerator, kimg: float) -> tuple[np.ndarray, dict[str, Any]]:
+    def take(self, generator: Generator, kimg: float) -> tuple[np.ndarray, dict[str, Any]]:
         """Write the grid of this snapshot; return it, uint8 [H, W, 3], and the measured values (none if not asked)."""
         sampler = StyleSampler(generator, "snapshot", next(generator.parameters()).device)
         rows, columns = GRID
         if kimg == 0 or not (self.folder / "real.png").exists():
-            write_picture(self.folder / "real.png", sheet(self.real[: rows * columns], columns))
-        seeds = range(max(rows * columns, self.count))
-        made = sampler.synthesize(sampler.latents(seeds), seeds)
-        grid = sheet(made[: rows * columns], columns)
+            write_picture(self.folder / "real.png", sheet(self.grid, columns))
+        grid = sheet(next(samples(sampler, range(rows * columns))), columns)
         write_picture(self.folder / f"samples-{kimg:07.1f}.png", grid)
-        if not self.count:
-            return grid, {}
-        if self.features is None:
-            self.features = self.embedder.embed(self.real[: self.count])
-        values = measure(self.features, self.embedder.embed(made[: self.count]), features=self.features_are)
-        values = {"kimg": kimg, **values}
+        return grid, self._measured(sampler, kimg) if self.count else {}
+
+    def _measured(self, sampler: StyleSampler, kimg: float) -> dict[str, Any]:
+        """Return the values of this snapshot, added to the curve on disk."""
+        if self.real is None:
+            whole = len(self.rows) == len(self.pictures)  # no copy then
+            self.real = cached_features(self.pictures if whole else self.pictures[self.rows], self.embedder)
+        made = embedded(samples(sampler, range(self.count)), self.count, self.embedder)
+        values = {"kimg": kimg, **measure(self.real, made, features=self.features)}
         path = self.folder / FILE
         earlier = [line for line in (read_json(path) if path.exists() else []) if line["kimg"] < kimg]
         write_json(path, [*earlier, values])
-        return grid, values
+        draw_curve([*earlier, values], self.folder / CURVE)
+        return values

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synreid.generate.network import StyleGenerator, generator_fingerprint, load_generator
+from synreid.generate.generator import Generator
+from synreid.generate.network import generator_fingerprint, load_generator
 
 BATCH = 32  # every batch is padded to this size, since a network's rounding depends on it
 
@@ -20,7 +21,7 @@ class StyleSampler:
     `height`, `width`, `num_ws`, `w_dim` are the network's; `fingerprint` names its weights.
     """
 
-    def __init__(self, network: StyleGenerator, fingerprint: str, device: torch.device | None = None) -> None:
+    def __init__(self, network: Generator, fingerprint: str, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.fingerprint = fingerprint
@@ -32,11 +33,23 @@ class StyleSampler:
         """Read the generator of a finished training; raises UserError where there is none."""
         return cls(load_generator(folder), generator_fingerprint(folder), device)
 
+    def classes(self, seeds: Sequence[int]) -> Tensor:
+        """Return the number of a class for each seed, int64 [N], drawn evenly; zeros where there are no classes."""
+        count = max(1, len(self.network.classes))
+        return torch.tensor([int(np.random.default_rng((seed, 2)).integers(count)) for seed in seeds])
+
     @torch.no_grad()
-    def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Return styles [N, num_ws, w_dim], one for each seed; `truncation` below 1 draws them to the mean style."""
+    def latents(self, seeds: Sequence[int], truncation: float = 1.0, classes: Tensor | None = None) -> Tensor:
+        """Return styles [N, num_ws, w_dim], one for each seed; `truncation` below 1 draws them to the mean style.
+
+        `classes`, int64 [N], are what a class-conditional generator is asked for (default: `classes(seeds)`).
+        """
         z = torch.stack([_normal(seed, self.w_dim, stream=0) for seed in seeds])
-        return torch.cat([self.network.styles(part.to(self.device), truncation)[:count] for part, count in _padded(z)])
+        classes = self.classes(seeds) if classes is None else classes
+        made = []
+        for (part, count), (wanted, _) in zip(_padded(z), _padded(classes), strict=True):
+            made.append(self.network.styles(part.to(self.device), truncation, wanted.to(self.device))[:count])
+        return torch.cat(made)
 
     @torch.no_grad()
     def synthesize(self, w: Tensor, seeds: Sequence[int]) -> np.ndarray:

@@ -7,6 +7,7 @@ cycles per picture height, so that pixels are square whatever the width.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synreid.generate.layers import GAIN, LEAK, EqualLinear
+from synreid.generate.filtered_lrelu import Resampling, bands_of, filtered_lrelu
+from synreid.generate.generator import Generator
+from synreid.generate.layers import GAIN, EqualLinear
 from synreid.generate.options import GanOptions
 from synreid.generate.resample import LowPass, down_matrix, separable_parts, up_matrix
-from synreid.generate.stylegan2 import Mapping
 
 LAYERS = 14
 CRITICAL = 2  # layers at the end that are critically sampled
@@ -56,6 +58,7 @@ def bands(options: GanOptions, radial: bool) -> list[Band]:
     height over a power of two. R has twice the channels, since its 1x1 kernels have a ninth of the weights.
     """
     height, width = options.height, options.width
+    wide = 2 if radial else 1
     found = []
     for i in range(LAYERS):
         along = min(i / (LAYERS - CRITICAL), 1.0)
@@ -64,7 +67,7 @@ def bands(options: GanOptions, radial: bool) -> list[Band]:
         rate = height * 2.0 ** math.ceil(math.log2(min(2 * stopband, height) / height) - 1e-9)
         margin = MARGIN if i < LAYERS - 1 else 0
         sides = [math.ceil(side * rate / height) + 2 * margin for side in (height, width)]
-        channels = (2 if radial else 1) * max(4, min(options.channels, round(options.channels_base / cutoff)))
+        channels = round(wide * max(4, min(options.cmax, options.cbase / 2 / cutoff)))
         found.append(Band(cutoff, stopband, rate, sides[0], sides[1], channels))
     return found
 
@@ -117,6 +120,10 @@ class AliasFreeLayer(nn.Module):
     """A modulated convolution, then a leaky rectifier at a higher sampling rate between two low-pass filters."""
 
     magnitude: Tensor
+    up_rows: Tensor
+    up_columns: Tensor
+    down_rows: Tensor
+    down_columns: Tensor
 
     def __init__(self, before: Band, after: Band, w_dim: int, kernel: int, radial: bool) -> None:
         super().__init__()
@@ -134,37 +141,50 @@ class AliasFreeLayer(nn.Module):
         sides = zip((before.height, before.width), (after.height, after.width), strict=True)
         for axis, (inputs, outputs) in zip(("rows", "columns"), sides, strict=True):
             inner = (outputs - 1) * down + len(fall.separable())
-            matrix = up_matrix(rise, up, inputs + kernel - 1, inner)
-            self.register_buffer(f"up_{axis}", torch.from_numpy(matrix).float(), persistent=False)
+            matrix = up_matrix(rise, up, inputs + kernel - 1, inner)[None]
             taps = [part[0 if axis == "rows" else 1] for part in parts]
             stack = np.stack([down_matrix(tap, down, inner, outputs) for tap in taps])
+            if axis == "rows":
+                self.forwards = bands_of(matrix, stack, after.channels, _fine_width(after, down, fall))
+                turned = (stack.transpose(0, 2, 1), matrix.transpose(0, 2, 1))
+                self.backwards = bands_of(*turned, after.channels, _fine_width(after, down, fall))
+                stack = stack * GAIN
+            self.register_buffer(f"up_{axis}", torch.from_numpy(matrix).float(), persistent=False)
             self.register_buffer(f"down_{axis}", torch.from_numpy(stack).float(), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return the signal after the layer for `x`, the one before, and styles `w` [N, w_dim]."""
-        if self.training:
-            with torch.no_grad():
-                beta = 0.5 ** (len(x) / (MAGNITUDE_KIMG * 1000))
-                self.magnitude.copy_(x.float().square().mean().lerp(self.magnitude, beta))
-        x = modulated(x * torch.rsqrt(self.magnitude).to(x.dtype), self.weight, self.affine(w).float())
-        x = x + self.bias[:, None, None].to(x.dtype)
-        rows, columns = (getattr(self, f"up_{axis}").to(x.dtype) for axis in ("rows", "columns"))
-        x = F.leaky_relu(rows @ x @ columns.T, LEAK) * GAIN
-        rows, columns = (getattr(self, f"down_{axis}").to(x.dtype) for axis in ("rows", "columns"))
-        parts = [a @ x @ b.T for a, b in zip(rows, columns, strict=True)]
-        return torch.stack(parts).sum(0).clamp(-CLAMP, CLAMP)
+        _track(self.magnitude, x, self.training)
+        x = modulated(x, self.weight, self.bias, self.affine(w).float(), torch.rsqrt(self.magnitude))
+        up = Resampling(self.up_rows, self.up_columns)
+        return filtered_lrelu(x, up, Resampling(self.down_rows, self.down_columns), self.forwards, self.backwards)
 
 
-def modulated(x: Tensor, weight: Tensor, style: Tensor) -> Tensor:
-    """Return the full convolution of `x` [N, I, H, W] with `weight` [O, I, k, k] scaled by `style` [N, I], demodulated.
+def _fine_width(after: Band, down: int, fall: LowPass) -> int:
+    return (after.width - 1) * down + fall.taps
 
-    As StyleGAN2's equations 1 to 3; weights and styles are brought to unit size first, so that half precision holds.
+
+@torch.no_grad()
+def _track(magnitude: Tensor, x: Tensor, training: bool) -> None:
+    """Let the running mean square of a layer's inputs follow `x`, while training."""
+    if training:
+        beta = 0.5 ** (len(x) / (MAGNITUDE_KIMG * 1000))
+        magnitude.copy_(x.float().square().mean().lerp(magnitude, beta))
+
+
+def modulated(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor, gain: Tensor) -> Tensor:
+    """Return the full convolution of `gain` times `x` [N, I, H, W] with `weight` [O, I, k, k], plus `bias` [O].
+
+    The weights are scaled by `style` [N, I] and demodulated, as in StyleGAN2's equations 1 to 3. Weights and styles are
+    brought to unit size first, so that half precision holds: each picture's styles by themselves, so that a picture
+    does not depend on those beside it.
     """
     weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
-    style = style * style.square().mean().rsqrt()
-    y = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight, padding=weight.shape[2] - 1)
+    style = style * style.square().mean(1, keepdim=True).rsqrt()
     power = weight.float().square().sum((2, 3))  # [O, I]
-    return y * torch.rsqrt(style.square() @ power.t() + 1e-8)[:, :, None, None].to(x.dtype)
+    scale = torch.rsqrt(style.square() @ power.t() + 1e-8)[:, :, None, None]
+    y = F.conv2d(x * (style * gain)[:, :, None, None].to(x.dtype), weight, padding=weight.shape[2] - 1)
+    return torch.addcmul(bias[:, None, None].to(y.dtype), y, scale.to(y.dtype))
 
 
 class ToRgb3(nn.Module):
@@ -181,28 +201,23 @@ class ToRgb3(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return pictures [N, 3, H, W]."""
-        if self.training:
-            with torch.no_grad():
-                beta = 0.5 ** (len(x) / (MAGNITUDE_KIMG * 1000))
-                self.magnitude.copy_(x.float().square().mean().lerp(self.magnitude, beta))
+        _track(self.magnitude, x, self.training)
         style = self.affine(w).float() / math.sqrt(x.shape[1]) * torch.rsqrt(self.magnitude)
         rgb = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight).float()
         return (rgb + self.bias[:, None, None]).clamp(-CLAMP, CLAMP) * OUTPUT_SCALE
 
 
-class AliasFreeGenerator(nn.Module):
-    """From styles to pictures: configuration T (3x3 kernels) or R (1x1, radial filters, twice the channels).
+class StyleGAN3(Generator):
+    """StyleGAN3's generator, configuration T (3x3 kernels) or R (1x1, radial filters, twice the channels).
 
-    `height`, `width` in pixels; `num_ws` styles of size `w_dim` for each picture: the input's, fourteen layers', and
-    the last for the colours. There is no noise.
+    Styles are the input's, fourteen layers', and the last for the colours. There is no noise.
     """
 
-    noise_length = 0
+    num_ws = LAYERS + 2
 
-    def __init__(self, options: GanOptions, radial: bool) -> None:
-        super().__init__()
-        self.height, self.width, self.w_dim = options.height, options.width, options.w_dim
-        self.mapping = Mapping(options.w_dim, options.mapping_layers)
+    def __init__(self, options: GanOptions, classes: Sequence[str] = ()) -> None:
+        super().__init__(options, classes)
+        radial = options.cfg == "stylegan3-r"
         after = bands(options, radial)
         before = [after[0], *after[:-1]]
         kernel = 1 if radial else 3
@@ -211,7 +226,6 @@ class AliasFreeGenerator(nn.Module):
             AliasFreeLayer(a, b, options.w_dim, kernel, radial) for a, b in zip(before, after, strict=True)
         )
         self.to_rgb = ToRgb3(after[-1].channels, options.w_dim)
-        self.num_ws = LAYERS + 2
 
     def synthesize(self, w: Tensor, noise: Tensor | None = None, transform: Tensor | None = None) -> Tensor:
         """Return pictures [N, 3, H, W], about -1 to 1, for styles `w` [N, num_ws, w_dim].
@@ -224,10 +238,3 @@ class AliasFreeGenerator(nn.Module):
             x = layer(x, w[:, number + 1])
         rgb: Tensor = self.to_rgb(x, w[:, -1])
         return rgb
-
-    def styles(self, z: Tensor, truncation: float = 1.0) -> Tensor:
-        """Return styles [N, num_ws, w_dim] for `z` [N, w_dim], the same one for every layer."""
-        w = self.mapping(z)
-        if truncation != 1.0:
-            w = self.mapping.mean.lerp(w, truncation)
-        return w[:, None].expand(-1, self.num_ws, -1)

@@ -1,17 +1,14 @@
 """Adversarial training of a generator: one loop, one state, exact resume.
 
-Every random number comes from (seed, step), so a run that was cut off and goes on ends with the same weights, bit for
-bit on a CPU, as one that was not.
+Every random number comes from (seed, step, round), so a run that was cut off and goes on ends with the same weights,
+bit for bit on a CPU, as one that was not; and as many devices as share the rounds of a step see the same numbers.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import io
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,86 +16,55 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from synreid.data.pixels import pixels
 from synreid.data.table import column, pick, table_fingerprint
-from synreid.generate.augment import adapt, augment
+from synreid.generate.augment import adapt, augment, transforms_of
+from synreid.generate.diffaugment import diffaugment
+from synreid.generate.feed import Feed, Round, classes_of
+from synreid.generate.generator import Generator, Mapping
+from synreid.generate.losses import PATH_LENGTH_DECAY, discriminator_loss, generator_loss, path_lengths, r1_penalty
 from synreid.generate.network import (
     LearnedPictures,
-    StyleGenerator,
-    carry_over,
     generator_fingerprint,
     learned_pictures,
-    new_generator,
+    save_network,
     save_networks,
     start_folder,
 )
 from synreid.generate.options import GanOptions
 from synreid.generate.quality import Measurement
-from synreid.generate.stylegan2 import Discriminator, resolutions
-from synreid.generate.vision_aid import VisionAid, check_vision_aid
-from synreid.stage.device import autocast, choose_device
+from synreid.generate.state import new_state
+from synreid.generate.stylegan2 import resolutions
+from synreid.generate.transfer import table as carried_table
+from synreid.generate.vision_aid import check_vision_aid
+from synreid.quality.metrics import parse_metrics
+from synreid.stage.device import autocast
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
+from synreid.stage.files import write_text
 from synreid.stage.folder import StageFolder
 from synreid.stage.log import say
 from synreid.stage.metrics import MetricsLog
 from synreid.stage.progress import progress
+from synreid.stage.world import World, join_world
 
-VERSION = 2
+VERSION = 3
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
+TRANSFER = "transfer.txt"
 ADAPT_EVERY = 4  # steps between two changes of the augmentation probability
 MEAN_BETA = 0.998  # of the running mean style
-
-
-@dataclass
-class State:
-    """All that training changes."""
-
-    generator: StyleGenerator
-    discriminator: Discriminator
-    average: StyleGenerator
-    vision_aid: VisionAid | None
-    adam_g: torch.optim.Adam
-    adam_d: torch.optim.Adam
-    adam_v: torch.optim.Adam | None
-    step: int
-    ada_p: float
-    signs: float
-
-    def save(self, path: Path) -> None:
-        values = {name: part.state_dict() for name, part in self._parts().items()}
-        held = io.BytesIO()  # torch reports a full disk in its own words, write_bytes as the error it is
-        torch.save({**values, "step": self.step, "ada_p": self.ada_p, "signs": self.signs}, held)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(held.getbuffer())
-
-    def load(self, path: Path) -> None:
-        try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise UserError(
-                f"{path} is damaged ({type(error).__name__}); remove {path.parent} and train again."
-            ) from error
-        for name, part in self._parts().items():
-            part.load_state_dict(values[name])
-        self.step, self.ada_p, self.signs = values["step"], values["ada_p"], values["signs"]
-
-    def _parts(self) -> dict[str, Any]:
-        names = ("generator", "discriminator", "average", "vision_aid", "adam_g", "adam_d", "adam_v")
-        parts = {name: getattr(self, name) for name in names}
-        return {name: part for name, part in parts.items() if part is not None}
 
 
 def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str, Any] | None = None) -> Path:
     """Train a generator on the training split of `table` and return `out`.
 
     `config` is what is written to `config.yaml` (default: the options). Writes `generator.safetensors` (the moving
-    average), `discriminator.safetensors`, `pictures.parquet` (digests of all pictures it learned from), sample grids
-    and `metrics.jsonl`. Raises UserError for fewer training pictures than a batch, a loss that is not finite, a
-    `start` that does not fit, or missing weights for `vision_aid`.
+    average), `discriminator.safetensors`, `pictures.parquet` (digests of all pictures it learned from), for each
+    snapshot a grid of samples and `generator-<kimg>.safetensors`, and `metrics.jsonl`. Raises UserError for fewer
+    training pictures than a batch, a loss that is not finite, a `start` that does not fit, pictures without the classes
+    that are asked for, or missing weights for `vision_aid`.
     """
     train = pick(table, split="train")
     if len(train) < options.batch:
@@ -108,15 +74,23 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
         )
     if options.vision_aid:
         check_vision_aid()
+    transforms_of(options.augpipe)
+    parse_metrics(options.metrics)
     start = start_folder(options.start)
     inputs = {"data": table_fingerprint(train)}
     if start is not None:
         inputs["start"] = generator_fingerprint(start)
         inputs["start's pictures"] = learned_pictures(start).fingerprint
     unnamed = ("data", "out", "start", "subset", "subset_seed", "camera_pattern")  # `inputs` stand for these
-    with StageFolder(out, "gan", VERSION, config or dataclasses.asdict(options), inputs, unnamed) as folder:
-        if not folder.complete:
-            _Training(train, folder, options, start or _grown(train, folder.path, options)).run()
+    world = join_world(options.device, options.gpus)
+    folder = StageFolder(out, "gan", VERSION, config or dataclasses.asdict(options), inputs, unnamed)
+    if world.rank:  # the first process keeps the folder
+        if not world.agree(True):
+            _Training(train, folder, options, start, world).run()
+        return out
+    with folder:
+        if not world.agree(folder.complete):
+            _Training(train, folder, options, start or _grown(train, folder.path, options), world).run()
     return out
 
 
@@ -126,6 +100,8 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
     R1's weight follows the number of pixels; vision aid waits for the size at which it sees something.
     """
     start: Path | None = None
+    if not options.grow:
+        return start
     sizes = resolutions(options.height, options.width)[:-1]
     if len(options.grow) > len(sizes):
         raise UserError(
@@ -141,8 +117,8 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
             vision_aid=0.0,
             grow=(),
             start=str(start) if start is not None else None,
-            snap=kimg,
-            measure=0,
+            snap=max(1, math.ceil(kimg / options.tick)),
+            metrics="none",
         )
         start = train_gan(train, folder / f"grow-{height}x{width}", coarse)
     return start
@@ -151,25 +127,45 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
 class _Training:
     """One run of training: what does not change, and the state that does."""
 
-    def __init__(self, train: pa.Table, folder: StageFolder, options: GanOptions, start: Path | None) -> None:
-        self.folder, self.options, self.start = folder, options, start
-        self.device = choose_device(options.device)
-        before = learned_pictures(start).digests if start is not None else frozenset()
-        self.learned = LearnedPictures(before | set(column(train, "sha256")))
+    def __init__(
+        self, train: pa.Table, folder: StageFolder, options: GanOptions, start: Path | None, world: World
+    ) -> None:
+        self.folder, self.options, self.start, self.world = folder, options, start, world
+        self.device = world.device
+        self.learned = LearnedPictures(frozenset(column(train, "sha256")))
+        if start is not None:
+            self.learned |= learned_pictures(start)
         self.pictures = torch.from_numpy(np.array(pixels(train, options.height, options.width))).permute(0, 3, 1, 2)
-        self.state = new_state(options, start, self.device)
+        labels, classes = classes_of(train, options.cond)
+        self.state, carried = new_state(options, start, self.device, classes)
+        if carried and not world.rank:
+            write_text(folder.path / TRANSFER, carried_table(carried) + "\n")
+            say(carried_table(carried))
         self.total = math.ceil(options.kimg * 1000 / options.batch)
-        self.snap_steps = max(1, round(options.snap * 1000 / options.batch))
-        self.measurement = Measurement(
-            folder.path, self.pictures, options.measure, options.seed, options.vision_aid > 0
-        )
+        self.snap_steps = max(1, round(options.snap * options.tick * 1000 / options.batch))
+        generator = self.state.generator
+        self.feed = Feed(self.pictures, labels, options, generator.num_ws, generator.noise_length, self.device)
+        self.transforms = transforms_of(options.augpipe)
+        self.rounds = options.batch // options.round
+        self.judging = [p for p in self.state.discriminator.parameters() if p.requires_grad]
+        # running means, which every round of a step begins with alike (what is larger never changes)
+        self.buffers = [one for one in generator.buffers() if one.is_floating_point() and one.ndim < 2]
+        if not world.rank:
+            self.measurement = Measurement(
+                folder.path, self.pictures, parse_metrics(options.metrics), options.seed, options.vision_aid > 0
+            )
 
     def run(self) -> None:
         options, state = self.options, self.state
         checkpoint = self.folder.path / CHECKPOINT
-        resumed = checkpoint.exists()
+        resumed = self.world.agree(checkpoint.exists())
         if resumed:
             state.load(checkpoint)
+        if self.world.rank:
+            while state.step < self.total:
+                self._step()
+            return
+        if resumed:
             say(f"going on at {state.step * options.batch / 1000:.1f} kimg")
         with MetricsLog(self.folder.path, state.step if resumed else None) as log:
             if not resumed:
@@ -197,80 +193,152 @@ class _Training:
 
         The pictures that the discriminator learns from then teach the generator, through the new discriminator.
         """
-        options, state = self.options, self.state
-        rng = torch.Generator().manual_seed(options.seed * 1_000_003 + state.step)
-        real = self._real(rng)
-        z = torch.randn(2, options.batch, options.w_dim, generator=rng).to(self.device)
-        noise = torch.randn(options.batch, state.generator.noise_length, generator=rng).to(self.device)
-        w = _mixed_styles(state.generator, z, options.mixing, rng)
-        with autocast(self.device, options.precision):
-            fake = state.generator.synthesize(w, noise)
-            loss_d, penalty, logits = self._discriminator_loss(real, fake.detach(), rng)
-        _descend(state.adam_d, loss_d)
-        losses = {"loss_d": loss_d}
-        seen: list[Tensor] = []
+        state, world = self.state, self.world
+        rounds = [self.feed.round(state.step, number) for number in range(world.rank, self.rounds, world.size)]
+        facts = self._teach_discriminator(rounds)
         if state.vision_aid is not None:
-            seen, losses["loss_v"] = self._vision_aid_step(state.vision_aid, real, fake, rng)
-        state.discriminator.requires_grad_(False)
-        with autocast(self.device, options.precision):
-            losses["loss_g"] = F.softplus(-state.discriminator(augment(fake, state.ada_p, rng))).mean()
-            if state.vision_aid is not None:
-                losses["loss_gv"] = state.vision_aid.generator_loss(seen)
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
+            facts |= self._teach_vision_aid(rounds)
+        facts |= self._teach_generator(rounds)
+        values = dict(zip(facts, world.mean(torch.stack(list(facts.values()))).tolist(), strict=True))
         if not all(math.isfinite(value) for value in values.values()):
             raise UserError(
-                f"the loss is not finite at step {state.step}; the last good checkpoint is kept in {self.folder.path}: "
-                "train with a smaller lr or a larger gamma in a new folder."
+                f"the loss is not finite at step {state.step}; the last good checkpoint and snapshot are kept in "
+                f"{self.folder.path}: train with a smaller learning rate or a larger gamma in a new folder."
             )
-        aid = options.vision_aid * losses["loss_gv"] if "loss_gv" in losses else 0.0
-        _descend(state.adam_g, losses["loss_g"] + aid)
-        state.discriminator.requires_grad_(True)
-        sign = float(logits.detach().sign().mean())
+        state.adam_g.step()
+        state.path_length = values.get("path_length", state.path_length)
         state.step += 1
         self._average()
-        self._adapt(sign)
-        return {**values, "r1": penalty, "sign": sign}
+        self._adapt(values["sign"])
+        return values
 
-    def _vision_aid_step(
-        self, vision_aid: VisionAid, real: Tensor, fake: Tensor, rng: torch.Generator
-    ) -> tuple[list[Tensor], Tensor]:
-        """Teach the heads; return the features of `fake`, with their graph to the generator, and the heads' loss."""
-        assert self.state.adam_v is not None
-        with autocast(self.device, self.options.precision):
-            with torch.no_grad():
-                of_real = vision_aid.features(augment(real.detach(), self.state.ada_p, rng))
-            of_fake = vision_aid.features(augment(fake, self.state.ada_p, rng))
-            loss = vision_aid.discriminator_loss(of_real, of_fake)
-        _descend(self.state.adam_v, loss)
-        return of_fake, loss
-
-    def _real(self, rng: torch.Generator) -> Tensor:
-        """Return the step's real pictures [batch, 3, H, W] in -1 to 1, in an order drawn anew for each pass."""
-        options, n = self.options, len(self.pictures)
-        first = self.state.step * options.batch
-        places = np.arange(first, first + options.batch)
-        index = np.empty(options.batch, dtype=np.int64)
-        for epoch in np.unique(places // n):
-            order = np.random.default_rng((options.seed, int(epoch))).permutation(n)
-            index[places // n == epoch] = order[places[places // n == epoch] % n]
-        x = self.pictures[torch.from_numpy(index)].to(self.device).float() / 127.5 - 1
-        if options.mirror:
-            flip = torch.rand(options.batch, generator=rng) < 0.5
-            x = torch.where(flip[:, None, None, None].to(self.device), x.flip(3), x)
-        return x
-
-    def _discriminator_loss(self, real: Tensor, fake: Tensor, rng: torch.Generator) -> tuple[Tensor, float, Tensor]:
-        """Return the loss, the R1 penalty (0 on steps without) and the logits of the real pictures."""
+    def _teach_discriminator(self, rounds: list[Round]) -> dict[str, Tensor]:
         options, state = self.options, self.state
-        penalised = state.step % options.r1_every == 0
-        real = real.requires_grad_(penalised)
-        logits = state.discriminator(augment(real, state.ada_p, rng))
-        loss = F.softplus(state.discriminator(augment(fake, state.ada_p, rng))).mean() + F.softplus(-logits).mean()
-        if not penalised:
-            return loss, 0.0, logits
-        (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-        r1 = slope.square().sum((1, 2, 3)).mean()
-        return loss + r1 * (options.gamma / 2 * options.r1_every), float(r1.detach()), logits
+        penalised = options.gamma > 0 and state.step % options.r1_every == 0
+        keep_graph = self.rounds == 1  # one round: the same pictures teach the generator, made once
+        state.adam_d.zero_grad(set_to_none=True)
+        facts = []
+        found = []
+        before = [buffer.clone() for buffer in self.buffers]
+        for one in rounds:
+            if not keep_graph:
+                self._restore(before)
+            with torch.set_grad_enabled(keep_graph), autocast(self.device, options.precision):
+                one.fake = state.generator.synthesize(self._styles(one, learn_mean=True), one.noise)
+            real = one.real.requires_grad_(penalised)
+            with autocast(self.device, options.precision):
+                on_real = state.discriminator(self._seen(real, one.rng), one.real_classes)
+                on_fake = state.discriminator(self._seen(one.fake.detach(), one.rng), one.classes)
+                loss = discriminator_loss(on_real, on_fake)
+            r1 = r1_penalty(on_real, real) if penalised else torch.zeros((), device=self.device)
+            ((loss + r1 * (options.gamma / 2 * options.r1_every)) / self.rounds).backward()
+            facts.append(torch.stack([loss.detach(), r1.detach(), on_real.detach().sign().mean()]))
+            found.append([buffer.clone() for buffer in self.buffers])
+        if not keep_graph:
+            self._restore([self.world.mean(torch.stack(one).mean(0)) for one in zip(*found, strict=True)])
+        self.world.sum_gradients(self.judging)
+        state.adam_d.step()
+        return dict(zip(("loss_d", "r1", "sign"), torch.stack(facts).mean(0), strict=True))
+
+    def _teach_vision_aid(self, rounds: list[Round]) -> dict[str, Tensor]:
+        """Teach the heads; where there is one round, keep the features of its made pictures for the generator."""
+        state, keep_graph = self.state, self.rounds == 1
+        assert state.vision_aid is not None
+        assert state.adam_v is not None
+        state.adam_v.zero_grad(set_to_none=True)
+        state.vision_aid.settle_norms()
+        losses = []
+        for one in rounds:
+            assert one.fake is not None
+            with autocast(self.device, self.options.precision):
+                with torch.no_grad():
+                    of_real = state.vision_aid.features(self._augmented(one.real.detach(), one.rng))
+                with torch.set_grad_enabled(keep_graph):
+                    one.features = state.vision_aid.features(self._augmented(one.fake, one.rng))
+                loss = state.vision_aid.discriminator_loss(of_real, one.features)
+            (loss / self.rounds).backward()
+            losses.append(loss.detach())
+        self.world.sum_gradients(state.vision_aid.heads.parameters())
+        state.adam_v.step()
+        state.vision_aid.settle_norms()
+        return {"loss_v": torch.stack(losses).mean()}
+
+    def _teach_generator(self, rounds: list[Round]) -> dict[str, Tensor]:
+        """Work out the generator's gradients, all but the step itself, and return its losses."""
+        options, state = self.options, self.state
+        state.adam_g.zero_grad(set_to_none=True)
+        _learn(self.judging, False)
+        facts: list[dict[str, Tensor]] = []
+        kept = [buffer.clone() for buffer in self.buffers]
+        for one in rounds:
+            if self.rounds > 1:
+                self._make_again(one, kept)
+            assert one.fake is not None
+            with autocast(self.device, options.precision):
+                loss = generator_loss(state.discriminator(self._seen(one.fake, one.rng), one.classes))
+                fact = {"loss_g": loss}
+                if state.vision_aid is not None:
+                    fact["loss_gv"] = state.vision_aid.generator_loss(one.features)
+                    loss = loss + options.vision_aid * fact["loss_gv"]
+                if options.pl_weight and state.step % options.pl_every == 0:
+                    penalty, fact["path_length"] = self._path_length(one)
+                    loss = loss + penalty * (options.pl_weight * options.pl_every)
+            (loss / self.rounds).backward()
+            facts.append({name: value.detach() for name, value in fact.items()})
+            one.fake, one.features = None, []
+        if self.rounds > 1:
+            self._restore(kept)
+        _learn(self.judging, True)
+        self.world.sum_gradients(state.generator.parameters())
+        return {name: torch.stack([fact[name] for fact in facts]).mean() for name in facts[0]}
+
+    def _make_again(self, one: Round, buffers: list[Tensor]) -> None:
+        """Make a round's pictures with a graph, which several rounds' pictures could not keep."""
+        self._restore(buffers)
+        with autocast(self.device, self.options.precision):
+            one.fake = self.state.generator.synthesize(self._styles(one), one.noise)
+            if self.state.vision_aid is not None:
+                one.features = self.state.vision_aid.features(self._augmented(one.fake, one.rng))
+
+    def _path_length(self, one: Round) -> tuple[Tensor, Tensor]:
+        """Return the path length penalty on half of a round, and the new running mean of path lengths."""
+        half = max(1, self.options.round // 2)
+        w = self._styles(one)[:half]
+        lengths = path_lengths(self.state.generator, w, one.noise[:half], one.rng)
+        before = torch.tensor(self.state.path_length, device=lengths.device)
+        mean = before.lerp(lengths.detach().mean(), PATH_LENGTH_DECAY)
+        return (lengths - mean).square().mean(), mean
+
+    def _styles(self, one: Round, learn_mean: bool = False) -> Tensor:
+        """Return styles [n, num_ws, w_dim]; those from a picture's `cut` on come from its second z."""
+        generator: Generator = self.state.generator
+        with torch.autocast(self.device.type, enabled=False):  # the mapping is small, and wants float32
+            first, second = (generator.mapping(z, one.classes) for z in one.z)
+        if learn_mean and isinstance(generator.mapping, Mapping):
+            with torch.no_grad():
+                generator.mapping.mean.lerp_(first.mean(0), 1 - MEAN_BETA)
+        from_first = torch.arange(generator.num_ws, device=one.cut.device)[None] < one.cut[:, None]
+        return torch.where(from_first[:, :, None], first[:, None], second[:, None])
+
+    def _seen(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Return pictures as the discriminator sees them: blurred at the beginning if asked, then augmented."""
+        options = self.options
+        faded = self.state.step * options.batch / (options.blur_fade_kimg * 1000)
+        sigma = options.blur_sigma * max(0.0, 1 - faded) if self.start is None else 0.0
+        if sigma > 0:
+            reach = min(math.ceil(3 * sigma), min(x.shape[2:]) - 1)
+            x = gaussian_blur(x, [2 * reach + 1, 2 * reach + 1], [sigma, sigma])
+        return self._augmented(x, rng)
+
+    def _augmented(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        if self.options.aug == "diffaugment":
+            return diffaugment(x, rng)
+        return x if self.options.aug == "none" else augment(x, self.state.ada_p, rng, self.transforms)
+
+    @torch.no_grad()
+    def _restore(self, values: list[Tensor]) -> None:
+        for buffer, value in zip(self.buffers, values, strict=True):
+            buffer.copy_(value)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -288,13 +356,15 @@ class _Training:
         options, state = self.options, self.state
         state.signs += sign / ADAPT_EVERY
         if state.step % ADAPT_EVERY == 0:
-            if options.ada_target > 0:
+            if options.aug == "ada":
                 shown = ADAPT_EVERY * options.batch
                 state.ada_p = adapt(state.ada_p, state.signs, options.ada_target, shown, options.ada_kimg)
             state.signs = 0.0
 
     def _snapshot(self, log: MetricsLog) -> None:
         kimg = self.state.step * self.options.batch / 1000
+        path = self.folder.path / f"generator-{kimg:07.1f}.safetensors"
+        save_network(path, self.state.average, self.options, self.state.average.classes)
         grid, values = self.measurement.take(self.state.average, kimg)
         log.picture(self.state.step, "samples", grid)
         if values:
@@ -305,45 +375,6 @@ class _Training:
             )
 
 
-def new_state(options: GanOptions, start: Path | None, device: torch.device) -> State:
-    """Return networks and optimisers before the first step, from random weights or from the folder `start`."""
-    torch.manual_seed(options.seed)
-    generator, discriminator = new_generator(options), Discriminator(options)
-    if start is not None:
-        carry_over(start, generator, discriminator, options)
-    vision_aid = VisionAid() if options.vision_aid else None
-    networks: list[nn.Module] = [generator, discriminator, *([vision_aid] if vision_aid is not None else [])]
-    for network in networks:
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return State(
-        generator,
-        discriminator,
-        average=copy.deepcopy(generator).requires_grad_(False),
-        vision_aid=vision_aid,
-        adam_g=torch.optim.Adam(generator.parameters(), lr=options.lr_g, betas=(0.0, 0.99), eps=1e-8),
-        adam_d=torch.optim.Adam(discriminator.parameters(), lr=options.lr_d, betas=(0.0, 0.99), eps=1e-8),
-        adam_v=torch.optim.Adam(vision_aid.heads.parameters(), lr=options.lr_vision_aid, betas=(0.0, 0.99), eps=1e-8)
-        if vision_aid is not None
-        else None,
-        step=0,
-        ada_p=options.ada_p,
-        signs=0.0,
-    )
-
-
-def _mixed_styles(generator: StyleGenerator, z: Tensor, probability: float, rng: torch.Generator) -> Tensor:
-    """Return styles [N, num_ws, w_dim]; with `probability`, those from a random layer on come from a second z."""
-    n = z.shape[1]
-    first, second = generator.mapping(z.flatten(0, 1)).split(n)
-    with torch.no_grad():
-        generator.mapping.mean.lerp_(first.mean(0), 1 - MEAN_BETA)
-    cut = torch.randint(1, generator.num_ws, (n,), generator=rng)
-    cut = torch.where(torch.rand(n, generator=rng) < probability, cut, generator.num_ws)
-    from_first = (torch.arange(generator.num_ws)[None] < cut[:, None]).to(z.device)
-    return torch.where(from_first[:, :, None], first[:, None], second[:, None])
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
+def _learn(parameters: list[nn.Parameter], yes: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(yes)

@@ -83,11 +83,21 @@ class VisionAid(nn.Module):
         self.heads.requires_grad_(True)
         return loss
 
+    @torch.no_grad()
+    def settle_norms(self) -> None:
+        """Let the heads' spectral norms follow their weights by one power iteration, and hold them until the next call.
+
+        So all of a step's pictures are judged alike, in however many rounds and on however many devices.
+        """
+        for module in self.heads.modules():
+            if isinstance(module, nn.Conv2d):
+                module.train()
+                _ = module.weight  # an iteration
+                module.eval()
+
     def train(self, mode: bool = True) -> VisionAid:
-        """Set the heads' mode; the backbone stays in evaluation."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
+        """Leave everything in evaluation: the backbone is frozen, and `settle_norms` moves the heads' norms."""
+        return super().train(False)
 
 
 def _random_projection(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

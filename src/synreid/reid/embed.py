@@ -98,6 +98,7 @@ class ReidEmbedder:
         self.model = load_model(folder, device)
         options = self.model.options
         self.name = f"re-ID {options.backbone} {options.height}x{options.width} ({self.model.fingerprint[:8]})"
+        self.fingerprint = f"{self.model.fingerprint} {self.model.precision}"
 
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Return features, float32 [N, D], of uint8 pictures [N, H, W, 3] of any size."""

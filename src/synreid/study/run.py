@@ -143,8 +143,13 @@ class _Study:
         if self.gan is None and (start := start_folder(recipe.gan.start)) is not None:
             check_no_leak(learned_pictures(start).digests, self.table, real)  # before an hour is spent on it
         generator = self.gan or self._timed("generator", lambda: train_gan(real, out / "gan", recipe.gan))
-        learned = learned_pictures(generator).digests
-        unknown = check_no_leak(learned, self.table, real)
+        learned = learned_pictures(generator)
+        unknown = check_no_leak(learned.digests, self.table, real)
+        if learned.unlisted:
+            self.notes.append(
+                f"The generator goes on from {', '.join(sorted(learned.unlisted))}, whose training pictures are not "
+                "listed: nobody can check that no test picture was among them."
+            )
         if unknown:
             self.notes.append(
                 f"The generator also learned from {unknown} pictures that are not in this data set "

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from synreid.generate.feed import Feed
+from synreid.generate.options import GanOptions
+
+
+def feed(options: GanOptions) -> Feed:
+    pictures = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 3, 16, 8)
+    return Feed(pictures, torch.arange(20), options, num_ws=6, noise_length=3, device=torch.device("cpu"))
+
+
+def test_every_picture_is_shown_once_a_pass(tiny_options: GanOptions) -> None:
+    source = feed(dataclasses.replace(tiny_options, mirror=False, batch_gpu=4))
+    seen, labels = [], []
+    for step in range(5):  # 40 pictures of 20: two passes
+        for number in range(2):
+            one = source.round(step, number)
+            seen += ((one.real[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+            labels += one.real_classes.tolist()
+    assert sorted(seen[:20]) == sorted(seen[20:]) == list(range(20))
+    assert seen[:20] != seen[20:]
+    assert labels == seen
+
+
+def test_a_round_is_the_same_whatever_came_before(tiny_options: GanOptions) -> None:
+    source = feed(dataclasses.replace(tiny_options, batch_gpu=4))
+    first = source.round(3, 1)
+    source.round(0, 0)
+    again, other = source.round(3, 1), source.round(3, 0)
+    for name in ("real", "z", "noise", "classes", "cut"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    assert not torch.equal(first.z, other.z)
+
+
+def test_styles_are_mixed_as_often_as_asked(tiny_options: GanOptions) -> None:
+    source = feed(dataclasses.replace(tiny_options, mixing=0.5, batch=400))
+    cut = source.round(0, 0).cut
+    assert 150 < int((cut < 6).sum()) < 250
+    assert set(cut.tolist()) == {1, 2, 3, 4, 5, 6}

@@ -1,0 +1,110 @@
+"""`gan measure`: sets, counts and features of every number, and generators that cannot be measured."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from synreid.cli.main import main
+from synreid.data.pixels import pixels
+from synreid.features.embedders import EfficientNetLite0, PixelEmbedder
+from synreid.generate import measure as module
+from synreid.generate.measure import measure_gan, measures_as_text, was_aided
+from synreid.generate.sample import StyleSampler
+from synreid.quality.distribution import measure
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json
+
+
+def test_values_are_the_measures_of_both_sets(tiny_gan: Path, train_table: pa.Table) -> None:
+    found = measure_gan(tiny_gan, train_table, PixelEmbedder(), count=50, k=3)
+    sampler = StyleSampler.load(tiny_gan)
+    made = PixelEmbedder().embed(sampler.synthesize(sampler.latents(range(50)), range(50)))
+    expected = measure(PixelEmbedder().embed(np.array(pixels(train_table, 16, 8))), made, "pixels-16x8", k=3)
+    assert {name: found[name] for name in expected} == expected
+    assert (found["made"], found["real"], found["k"]) == (50, len(train_table), 3)
+    assert (found["generator"], found["resolution"]) == (sampler.fingerprint, "16x8")
+
+
+def test_a_snapshots_file_is_measured(tiny_gan: Path, train_table: pa.Table) -> None:
+    snapshots = sorted(tiny_gan.glob("generator-*.safetensors"))
+    first, last = (measure_gan(path, train_table, PixelEmbedder(), 20) for path in (snapshots[0], snapshots[-1]))
+    assert first["frechet"] != last["frechet"]
+    assert last["frechet"] == pytest.approx(measure_gan(tiny_gan, train_table, PixelEmbedder(), 20)["frechet"])
+
+
+def test_every_line_names_sets_counts_and_features(tiny_gan: Path, train_table: pa.Table) -> None:
+    total = len(train_table)
+    for real, every in ((None, f"{total} real (all)"), (40, "40 real (drawn)")):
+        lines = measures_as_text(measure_gan(tiny_gan, train_table, PixelEmbedder(), 30, real)).splitlines()
+        assert [line.split()[0] for line in lines] == [
+            *("FD-pixels-16x8", "KID", "precision", "recall", "density", "coverage", "looks")
+        ]
+        assert all(f"30 made, {every}, 16x8, pixels-16x8" in line for line in lines)
+    assert "k = 5" in lines[2]
+    assert "subsets of 15" in lines[1]
+
+
+def test_the_command_prints_and_writes(
+    tiny_gan: Path, tiny_street: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    asked = ["--data", str(tiny_street), "--features", "pixels", "--count", "30", "--out", str(tmp_path / "m.json")]
+    with pytest.raises(SystemExit) as end:
+        main(["gan", "measure", str(tiny_gan), *asked])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"FD-pixels-16x8  {read_json(tmp_path / 'm.json')['frechet']:>21.4g}" in printed
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"count": 1}, "1 made pictures have no spread"),
+        ({"real_count": 1}, "1 real pictures have no spread"),
+        ({"k": 0}, "k is 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(asked: dict, said: str, tiny_gan: Path, train_table: pa.Table) -> None:
+    with pytest.raises(UserError, match=said):
+        measure_gan(tiny_gan, train_table, PixelEmbedder(), **asked)
+
+
+def test_no_generator_is_refused(tmp_path: Path, train_table: pa.Table) -> None:
+    with pytest.raises(UserError, match="neither a shipped generator"):
+        measure_gan(tmp_path, train_table, PixelEmbedder(), 10)
+
+
+def test_no_training_pictures_are_refused(tiny_gan: Path, train_table: pa.Table) -> None:
+    with pytest.raises(UserError, match="0 real pictures have no spread"):
+        measure_gan(tiny_gan, train_table.slice(0, 0), PixelEmbedder(), 10)
+
+
+def test_features_that_a_training_looked_through_are_known(tmp_path: Path) -> None:
+    def config(name: str, **values: object) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(values))
+        return tmp_path / name
+
+    plain, aided = config("plain", vision_aid=0.0, start=None), config("aided", vision_aid=0.5)
+    assert [was_aided(place) for place in (plain, aided, tmp_path)] == [False, True, False]
+    assert was_aided(config("further", vision_aid=0, start=str(aided)))
+    assert not was_aided(config("clean", vision_aid=0, start=str(plain)))
+    assert was_aided(config("shipped", vision_aid=0, start="street"))
+    assert was_aided(config("stages", street={}, gan=[{"vision_aid": 0}, {"vision_aid": 0.5}]))
+
+
+def test_an_aided_generators_numbers_say_so(
+    tiny_gan: Path, train_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_gan, tmp_path / "gan")
+    (tmp_path / "gan" / "config.yaml").write_text(yaml.safe_dump({"vision_aid": 0.5}))
+    monkeypatch.setattr(module, "EfficientNetLite0", PixelEmbedder)
+    text = measures_as_text(measure_gan(tmp_path / "gan", train_table, PixelEmbedder(), 10))
+    assert text.startswith("FD-pixels-16x8 ")
+    assert "pixels-16x8, through which the training looked too" in text
+    assert EfficientNetLite0.name == "EfficientNet-Lite0"

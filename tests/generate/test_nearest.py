@@ -1,0 +1,108 @@
+"""Nearest training pictures: as brute force finds them, and a copy or its mirror image is never missed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synreid.features.embedders import PixelEmbedder
+from synreid.generate.nearest import (
+    BLOCK,
+    Measure,
+    compare,
+    mirror,
+    nearest,
+    nearest_sheet,
+    pixel_vectors,
+    unit_vectors,
+)
+
+
+def places_of(page: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
+    """Return where on the page (top, left) the part stands."""
+    h, w = part.shape[:2]
+    corners = np.argwhere(np.all(page[: len(page) - h + 1, : page.shape[1] - w + 1] == part[0, 0], axis=2))
+    return [(y, x) for y, x in corners.tolist() if np.array_equal(page[y : y + h, x : x + w], part)]
+
+
+@pytest.fixture
+def real() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (40, 16, 8, 3), dtype=np.uint8)
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=st.integers(1, 30), m=st.integers(1, 5), k=st.integers(1, 30), seed=st.integers(0, 1000))
+def test_neighbours_are_those_of_brute_force(n: int, m: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    real, made, mirrored = (rng.standard_normal((count, 6)) for count in (n, m, m))
+    found = nearest(real, made, mirrored, k)
+    for row in range(m):
+        straight, flipped = (np.linalg.norm(real - own[row], axis=1) for own in (made, mirrored))
+        order = np.argsort(np.minimum(straight, flipped))[:k]
+        np.testing.assert_array_equal(found.index[row], order)
+        np.testing.assert_array_equal(found.mirrored[row], (flipped < straight)[order])
+        np.testing.assert_allclose(found.distance[row], np.minimum(straight, flipped)[order])
+
+
+def test_neighbours_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch, real: np.ndarray) -> None:
+    vectors, made = pixel_vectors(real), pixel_vectors(real[::-1] // 2)
+    whole = nearest(vectors, made, made, 7)
+    monkeypatch.setattr("synreid.generate.nearest.BLOCK", 3)
+    parts = nearest(vectors, made, made, 7)
+    assert len(real) < BLOCK
+    np.testing.assert_array_equal(whole.index, parts.index)
+    np.testing.assert_array_equal(whole.distance, parts.distance)
+
+
+@pytest.mark.parametrize("measure", [pixel_vectors, unit_vectors(PixelEmbedder())])
+def test_copy_and_mirrored_copy_are_found(real: np.ndarray, measure: Measure) -> None:
+    made = np.stack([real[5] // 2 + 60, real[17], real[31, :, ::-1]])
+    found, own = compare(measure, real, made, 3)
+    assert found.index[1:, 0].tolist() == [17, 31]
+    assert found.mirrored[1:, 0].tolist() == [False, True]
+    assert np.all(found.distance[1:, 0] == 0)
+    assert found.order().tolist() == [1, 2, 0]
+    assert own is not None
+    assert own > 0
+
+
+def test_own_nearest_of_training_pictures_is_another_one(real: np.ndarray) -> None:
+    vectors, flipped = (pixel_vectors(x).astype(float) for x in (real, mirror(real)))
+    distance = np.minimum(*(np.linalg.norm(vectors[:, None] - x, axis=2) for x in (vectors, flipped)))
+    distance = np.minimum(distance, distance.T)
+    np.fill_diagonal(distance, np.inf)
+    assert compare(pixel_vectors, real, real[:1], 1)[1] == pytest.approx(np.median(distance.min(axis=1)))
+    assert compare(pixel_vectors, np.repeat(real[:1], 2, axis=0), real[:1], 1)[1] == 0, "a duplicate is another one"
+    assert compare(pixel_vectors, real[:1], real[:1], 4)[1] is None
+
+
+def test_large_pictures_are_shrunk_before_pixels_are_compared() -> None:
+    assert pixel_vectors(np.zeros((2, 128, 48, 3), np.uint8)).shape == (2, 64 * 24 * 3)
+    assert pixel_vectors(np.zeros((2, 64, 32, 3), np.uint8)).shape == (2, 64 * 32 * 3)
+
+
+def test_sheet_shows_the_closest_pairs_first(real: np.ndarray) -> None:
+    made = np.random.default_rng(1).integers(0, 256, (6, 16, 8, 3), dtype=np.uint8)
+    made[4] = real[9, :, ::-1]
+    page, numbers = nearest_sheet(real, made, range(100, 106), PixelEmbedder(), neighbours=2, pairs=3)
+    for by, best in zip(numbers, (1.0, 0.0), strict=True):  # cosine, difference
+        assert len(by["pairs"]) == 3
+        first = by["pairs"][0]
+        assert (first["seed"], first["rows"][0], first["mirrored"][0], first["values"][0]) == (104, 9, True, best)
+    assert "pixels-16x8" in numbers[0]["by"]
+    own = compare(pixel_vectors, real, made, 1)[1]
+    assert own is not None
+    assert numbers[1]["training_median"] == pytest.approx(own / np.sqrt(16 * 8 * 3))
+    big = np.kron(made[4], np.ones((8, 8, 1), np.uint8))
+    places = places_of(page, big)
+    assert len({y for y, _ in places}) == 1, "the sample and its mirrored copy stand in one row, the first"
+    assert len(places) == 4, "in either half the sample and its copy, which is shown mirrored"
+
+
+def test_sheet_of_one_training_picture(real: np.ndarray) -> None:
+    page, numbers = nearest_sheet(real[:1], real[1:3], [0, 1], PixelEmbedder(), neighbours=4, pairs=5)
+    assert page.dtype == np.uint8
+    assert numbers[0]["training_median"] is None
+    assert [len(pair["rows"]) for pair in numbers[0]["pairs"]] == [1, 1]
