@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from synreid.generate.network import start_folder
+from synreid.generate.options import GAN_PRESETS, GanOptions
 from synreid.stage.errors import UserError
 from synreid.study.arms import arms_of
-from synreid.study.recipe import load_recipe, recipe_from, shipped_recipes
+from synreid.study.recipe import Recipe, load_recipe, recipe_from, shipped_recipes
 
 
 def test_every_shipped_recipe_is_one() -> None:
@@ -77,3 +78,12 @@ def test_every_study_has_its_controls() -> None:
 def test_every_shipped_recipe_finds_the_generator_that_it_starts_from(name: str) -> None:
     start = load_recipe(name).gan.start
     assert start is None or start_folder(start) is not None
+
+
+def test_the_thesis_recipe_trains_its_generator_by_the_preset() -> None:
+    assert load_recipe("thesis").gan == GanOptions(**GAN_PRESETS["thesis"])
+
+
+def test_a_study_on_several_devices_is_told_to_train_before() -> None:
+    with pytest.raises(UserError, match="trains its generator on one device"):
+        Recipe(name="x", gan=GanOptions(gpus=2))

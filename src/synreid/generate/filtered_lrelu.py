@@ -2,8 +2,8 @@
 
 Karras et al. 2021, "Alias-Free Generative Adversarial Networks", section 3.2 and appendix B. On each side of the
 rectifier the operation is linear, a banded matrix along each axis (see `resample`), and the rectifier itself is a
-choice between two slopes. So its gradient is the same operation backwards, with the choice remembered: one bit of
-information a sample is all that is kept, and every further derivative comes for free.
+choice between two slopes. So its gradient is the same operation backwards, with the choice remembered: one byte a
+sample is all that is kept, and every further derivative comes for free.
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ def start_folder(start: str | None) -> Path | None:
     """Return the folder that `start` names: a shipped generator (`street`) or a path. Raises UserError if neither."""
     if start is None:
         return None
-    folder = SHIPPED / start if (SHIPPED / start).is_dir() else Path(start)
+    folder = Path(start)
+    if not (folder / GENERATOR).exists() and (SHIPPED / start).is_dir():
+        folder = SHIPPED / start
     if not (folder / GENERATOR).exists():
         shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir())) if SHIPPED.is_dir() else "none"
         raise UserError(f"{start} is neither a shipped generator ({shipped}) nor a folder with {GENERATOR}.")
@@ -128,8 +130,8 @@ def learned_pictures(folder: Path) -> LearnedPictures:
     path = folder / PICTURES
     if not path.exists():
         raise UserError(
-            f"{path} is missing, so nobody can tell which pictures this generator saw (an imported one's file does not "
-            "say); use one that gan train made."
+            f"{path} is missing, so nobody can tell which pictures this generator saw; "
+            "use one that gan train or gan import made."
         )
     table = pq.read_table(path)
     unlisted = json.loads((table.schema.metadata or {}).get(UNLISTED.encode(), b"[]"))

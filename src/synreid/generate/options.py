@@ -33,9 +33,9 @@ class GanOptions:
     gamma: float = 2.0
     """Weight of the R1 penalty; larger pictures want more (tried: 2 at 64x32, 0.1 at 16x8 and 32x16)."""
     glr: float = 2.5e-3
-    """Learning rate of the generator (Adam, betas 0 and 0.99)."""
+    """Learning rate of the generator (Adam, betas 0 and 0.99; DCGAN: 0.5 and 0.999)."""
     dlr: float = 2.5e-3
-    """Learning rate of the discriminator (Adam, betas 0 and 0.99)."""
+    """Learning rate of the discriminator (Adam, the generator's betas)."""
     vision_aid: float = 0.5
     """Weight of the vision-aided discriminator in the generator's loss: it judges by EfficientNet-Lite0's features, and
     begins anew with every training, also from `start`. 0 leaves it out; a step is then quicker."""
@@ -121,7 +121,9 @@ class GanOptions:
         for name in ("ada_p", "mixing", "ada_target"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"generator option {name} is {getattr(self, name)}, but must lie in 0 to 1.")
-        for name in ("seed", "gamma", "vision_aid", "pl_weight", "freezed", "blur_sigma"):
+        if self.batch_gpu is not None and self.batch_gpu < 1:
+            raise UserError(f"generator option batch_gpu is {self.batch_gpu}, but must be above 0; correct it.")
+        for name in ("seed", "gamma", "vision_aid", "pl_weight", "freezed", "blur_sigma", "ema_rampup"):
             if getattr(self, name) < 0:
                 raise UserError(f"generator option {name} is {getattr(self, name)}, but must not be negative.")
         if self.batch % self.round:
@@ -138,6 +140,8 @@ class GanOptions:
             raise UserError("dcgan takes neither cond nor pl_weight: it has no classes and no styles; leave both out.")
         if self.cfg != "stylegan2" and self.grow:
             raise UserError(f"grow works with cfg stylegan2 only, not with {self.cfg}; leave it out.")
+        if self.gpus > 1 and self.grow:
+            raise UserError("grow works on one device; train the coarse sizes first, then go on from there (--start).")
 
     @property
     def round(self) -> int:
@@ -147,11 +151,12 @@ class GanOptions:
 
 _POSITIVE = (
     *("kimg", "batch", "gpus", "glr", "dlr", "lr_vision_aid", "r1_every", "pl_every", "ada_kimg", "ema_kimg"),
-    *("blur_fade_kimg", "w_dim", "map_depth", "cmax", "cbase", "tick", "snap"),
+    *("blur_fade_kimg", "height", "width", "w_dim", "map_depth", "cmax", "cbase", "tick", "snap"),
 )
 _PAPER = {"cmax": 512, "cbase": 32768, "w_dim": 512, "map_depth": 8, "vision_aid": 0.0, "dlr": 2e-3, "ada_kimg": 500.0}
 GAN_PRESETS: dict[str, dict[str, Any]] = {
-    # table 5.1 of the thesis; what it leaves open as the official program has it for this configuration
+    # table 5.1 of the thesis; what it leaves open as the official program has it for this configuration when it goes on
+    # from other weights (no blur), but for transforms that leave a person upright, and mirrored pictures
     "thesis": {
         **_PAPER,
         **{"cfg": "stylegan3-r", "height": 128, "width": 64, "gpus": 1, "batch": 16, "gamma": 2.0, "kimg": 5000.0},

@@ -72,6 +72,11 @@ def layer_group(layers: str, num_ws: int) -> tuple[int, ...]:
 def plan(sampler: StyleSampler, options: PersonOptions) -> list[Recipe]:
     """Return what will be made, person by person: `options.images` pictures of each, the unchanged one first."""
     layers = layer_group(options.layers, sampler.num_ws)
+    if options.images > 1 and (not layers or (sampler.num_ws == 1 and options.vary == "mix")):
+        raise UserError(
+            f"a generator with {sampler.num_ws} style has no {options.layers} layers to {options.vary}, so a person's "
+            "pictures would not differ; take --vary interpolate --layers 0, or --images 1."
+        )
     operation = {"mix": "style mixing", "interpolate": "interpolation"}[options.vary]
     strength = 1.0 if options.vary == "mix" else options.strength
     recipes = []
@@ -118,8 +123,6 @@ def make_persons(gan: Path, out: Path, options: PersonOptions, config: dict[str,
             f"{gan} makes pictures of the {len(sampler.network.classes)} real persons that it was trained by, not of "
             "artificial ones; make persons with a generator of cond none or camera."
         )
-    if sampler.num_ws == 1 and options.vary == "mix" and options.images > 1:
-        raise UserError(f"{gan} has no styles to mix (a DCGAN); take --vary interpolate --layers 0, or --images 1.")
     recipes = plan(sampler, options)
     with StageFolder(
         out,

@@ -61,7 +61,7 @@ def down_matrix(kernel: np.ndarray, factor: int, inputs: int, outputs: int) -> n
     return _banded(kernel, factor, inputs, outputs).T
 
 
-def separable_parts(kernel: np.ndarray, tolerance: float = 1e-3) -> list[tuple[np.ndarray, np.ndarray]]:
+def separable_parts(kernel: np.ndarray, tolerance: float = 3e-4) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return pairs (rows, columns) of taps whose outer products sum to `kernel` [taps, taps].
 
     As few as bring the error below `tolerance`, relative, in the Frobenius norm.

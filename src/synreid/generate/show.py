@@ -244,7 +244,13 @@ def _learned_from(folder: Path, real: pa.Table) -> int | None:
     if not (folder / PICTURES).exists():
         say("which pictures this generator learned from is not known: it has no list of them.")
         return None
-    digests = learned_pictures(folder).digests
+    learned = learned_pictures(folder)
+    if learned.unlisted:
+        names = ", ".join(sorted(learned.unlisted))
+        say(f"what else this generator learned from is not listed: it goes on from {names}.")
+    digests = learned.digests
+    if not digests:
+        return None
     known = sum(digest in digests for digest in column(real, "sha256"))
     hint = "" if known else ": name the data it was trained on, or a memorised picture cannot be found"
     say(f"{known:,} of the {len(real):,} training pictures are among those that this generator learned from{hint}.")

@@ -125,8 +125,9 @@ class AliasFreeLayer(nn.Module):
     down_rows: Tensor
     down_columns: Tensor
 
-    def __init__(self, before: Band, after: Band, w_dim: int, kernel: int, radial: bool) -> None:
+    def __init__(self, before: Band, after: Band, w_dim: int, kernel: int, radial: bool, decay: float) -> None:
         super().__init__()
+        self.decay = decay
         self.weight = nn.Parameter(torch.randn(after.channels, before.channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(after.channels))
         self.affine = EqualLinear(w_dim, before.channels, bias=1.0)
@@ -154,7 +155,7 @@ class AliasFreeLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return the signal after the layer for `x`, the one before, and styles `w` [N, w_dim]."""
-        _track(self.magnitude, x, self.training)
+        _track(self.magnitude, x, self.decay if self.training else None)
         x = modulated(x, self.weight, self.bias, self.affine(w).float(), torch.rsqrt(self.magnitude))
         up = Resampling(self.up_rows, self.up_columns)
         return filtered_lrelu(x, up, Resampling(self.down_rows, self.down_columns), self.forwards, self.backwards)
@@ -165,11 +166,10 @@ def _fine_width(after: Band, down: int, fall: LowPass) -> int:
 
 
 @torch.no_grad()
-def _track(magnitude: Tensor, x: Tensor, training: bool) -> None:
-    """Let the running mean square of a layer's inputs follow `x`, while training."""
-    if training:
-        beta = 0.5 ** (len(x) / (MAGNITUDE_KIMG * 1000))
-        magnitude.copy_(x.float().square().mean().lerp(magnitude, beta))
+def _track(magnitude: Tensor, x: Tensor, decay: float | None) -> None:
+    """Let the running mean square of a layer's inputs follow `x`; None leaves it."""
+    if decay is not None:
+        magnitude.copy_(x.float().square().mean().lerp(magnitude, decay))
 
 
 def modulated(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor, gain: Tensor) -> Tensor:
@@ -192,8 +192,9 @@ class ToRgb3(nn.Module):
 
     magnitude: Tensor
 
-    def __init__(self, channels: int, w_dim: int) -> None:
+    def __init__(self, channels: int, w_dim: int, decay: float) -> None:
         super().__init__()
+        self.decay = decay
         self.weight = nn.Parameter(torch.randn(3, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.affine = EqualLinear(w_dim, channels, bias=1.0)
@@ -201,7 +202,7 @@ class ToRgb3(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return pictures [N, 3, H, W]."""
-        _track(self.magnitude, x, self.training)
+        _track(self.magnitude, x, self.decay if self.training else None)
         style = self.affine(w).float() / math.sqrt(x.shape[1]) * torch.rsqrt(self.magnitude)
         rgb = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight).float()
         return (rgb + self.bias[:, None, None]).clamp(-CLAMP, CLAMP) * OUTPUT_SCALE
@@ -221,11 +222,12 @@ class StyleGAN3(Generator):
         after = bands(options, radial)
         before = [after[0], *after[:-1]]
         kernel = 1 if radial else 3
+        decay = 0.5 ** (options.batch / (MAGNITUDE_KIMG * 1000))  # of a step, in however many rounds
         self.input = FourierInput(after[0], options.w_dim)
         self.layers = nn.ModuleList(
-            AliasFreeLayer(a, b, options.w_dim, kernel, radial) for a, b in zip(before, after, strict=True)
+            AliasFreeLayer(a, b, options.w_dim, kernel, radial, decay) for a, b in zip(before, after, strict=True)
         )
-        self.to_rgb = ToRgb3(after[-1].channels, options.w_dim)
+        self.to_rgb = ToRgb3(after[-1].channels, options.w_dim, decay)
 
     def synthesize(self, w: Tensor, noise: Tensor | None = None, transform: Tensor | None = None) -> Tensor:
         """Return pictures [N, 3, H, W], about -1 to 1, for styles `w` [N, num_ws, w_dim].

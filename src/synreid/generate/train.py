@@ -16,15 +16,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from synreid.data.pixels import pixels
 from synreid.data.table import column, pick, table_fingerprint
 from synreid.generate.augment import adapt, augment, transforms_of
 from synreid.generate.diffaugment import diffaugment
+from synreid.generate.discriminator import judged_size
 from synreid.generate.feed import Feed, Round, classes_of
 from synreid.generate.generator import Generator, Mapping
 from synreid.generate.losses import PATH_LENGTH_DECAY, discriminator_loss, generator_loss, path_lengths, r1_penalty
+from synreid.generate.measure import was_aided
 from synreid.generate.network import (
     LearnedPictures,
     generator_fingerprint,
@@ -37,6 +40,7 @@ from synreid.generate.options import GanOptions
 from synreid.generate.quality import Measurement
 from synreid.generate.state import new_state
 from synreid.generate.stylegan2 import resolutions
+from synreid.generate.transfer import check_start
 from synreid.generate.transfer import table as carried_table
 from synreid.generate.vision_aid import check_vision_aid
 from synreid.quality.metrics import parse_metrics
@@ -62,7 +66,8 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
 
     `config` is what is written to `config.yaml` (default: the options). Writes `generator.safetensors` (the moving
     average), `discriminator.safetensors`, `pictures.parquet` (digests of all pictures it learned from), for each
-    snapshot a grid of samples and `generator-<kimg>.safetensors`, and `metrics.jsonl`. Raises UserError for fewer
+    snapshot a grid of samples, `generator-<kimg>.safetensors` and a line in `quality.json` (drawn in `quality.png`),
+    `metrics.jsonl`, and with a `start` `transfer.txt`, which says what was carried over. Raises UserError for fewer
     training pictures than a batch, a loss that is not finite, a `start` that does not fit, pictures without the classes
     that are asked for, or missing weights for `vision_aid`.
     """
@@ -72,11 +77,8 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
             f"the training split holds {len(train)} pictures, fewer than a batch of {options.batch}; "
             "give more pictures or a smaller --batch."
         )
-    if options.vision_aid:
-        check_vision_aid()
-    transforms_of(options.augpipe)
-    parse_metrics(options.metrics)
     start = start_folder(options.start)
+    _check(train, options, start)
     inputs = {"data": table_fingerprint(train)}
     if start is not None:
         inputs["start"] = generator_fingerprint(start)
@@ -94,6 +96,25 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
     return out
 
 
+def _check(train: pa.Table, options: GanOptions, start: Path | None) -> None:
+    """Raise UserError for what cannot be trained, before anything is written."""
+    if options.vision_aid:
+        check_vision_aid()
+    transforms_of(options.augpipe)
+    parse_metrics(options.metrics)
+    halved = resolutions if options.cfg in ("stylegan2", "dcgan") else judged_size
+    halved(options.height, options.width)
+    _, classes = classes_of(train, options.cond)
+    if start is not None:
+        check_start(start, options, classes)
+    elif options.grow:
+        coarser = len(resolutions(options.height, options.width)) - 1
+        if len(options.grow) > coarser:
+            raise UserError(
+                f"grow has {len(options.grow)} entries, but there are only {coarser} coarser sizes; give fewer."
+            )
+
+
 def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
     """Train at the coarser sizes that `options.grow` asks for, each going on from the one before; return the last.
 
@@ -103,10 +124,6 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
     if not options.grow:
         return start
     sizes = resolutions(options.height, options.width)[:-1]
-    if len(options.grow) > len(sizes):
-        raise UserError(
-            f"grow has {len(options.grow)} entries, but there are only {len(sizes)} coarser sizes; give fewer."
-        )
     for (height, width), kimg in zip(sizes[len(sizes) - len(options.grow) :], options.grow, strict=True):
         coarse = dataclasses.replace(
             options,
@@ -152,7 +169,11 @@ class _Training:
         self.buffers = [one for one in generator.buffers() if one.is_floating_point() and one.ndim < 2]
         if not world.rank:
             self.measurement = Measurement(
-                folder.path, self.pictures, parse_metrics(options.metrics), options.seed, options.vision_aid > 0
+                folder.path,
+                self.pictures,
+                parse_metrics(options.metrics),
+                options.seed,
+                options.vision_aid > 0 or (start is not None and was_aided(start)),
             )
 
     def run(self) -> None:
@@ -172,9 +193,10 @@ class _Training:
                 self._snapshot(log)
             saved = time.monotonic()
             done = state.step * options.batch
+            facts: dict[str, float] = {}
             with progress("training the generator", self.total * options.batch, "pictures", done=done) as bar:
                 while state.step < self.total:
-                    facts = self._step()
+                    facts |= self._step()  # a penalty stays in it until it is worked out anew
                     bar.advance(options.batch, **facts)
                     if state.step % 16 == 0:
                         log.write(state.step, kimg=state.step * options.batch / 1000, ada_p=state.ada_p, **facts)
@@ -200,7 +222,8 @@ class _Training:
             facts |= self._teach_vision_aid(rounds)
         facts |= self._teach_generator(rounds)
         values = dict(zip(facts, world.mean(torch.stack(list(facts.values()))).tolist(), strict=True))
-        if not all(math.isfinite(value) for value in values.values()):
+        gradients = [p.grad for p in state.generator.parameters() if p.grad is not None]
+        if not all(math.isfinite(value) for value in (*values.values(), float(get_total_norm(gradients)))):
             raise UserError(
                 f"the loss is not finite at step {state.step}; the last good checkpoint and snapshot are kept in "
                 f"{self.folder.path}: train with a smaller learning rate or a larger gamma in a new folder."
@@ -217,7 +240,7 @@ class _Training:
         penalised = options.gamma > 0 and state.step % options.r1_every == 0
         keep_graph = self.rounds == 1  # one round: the same pictures teach the generator, made once
         state.adam_d.zero_grad(set_to_none=True)
-        facts = []
+        facts: list[dict[str, Tensor]] = []
         found = []
         before = [buffer.clone() for buffer in self.buffers]
         for one in rounds:
@@ -232,13 +255,14 @@ class _Training:
                 loss = discriminator_loss(on_real, on_fake)
             r1 = r1_penalty(on_real, real) if penalised else torch.zeros((), device=self.device)
             ((loss + r1 * (options.gamma / 2 * options.r1_every)) / self.rounds).backward()
-            facts.append(torch.stack([loss.detach(), r1.detach(), on_real.detach().sign().mean()]))
+            fact = {"loss_d": loss, "sign": on_real.sign().mean(), **({"r1": r1} if penalised else {})}
+            facts.append({name: value.detach() for name, value in fact.items()})
             found.append([buffer.clone() for buffer in self.buffers])
         if not keep_graph:
             self._restore([self.world.mean(torch.stack(one).mean(0)) for one in zip(*found, strict=True)])
         self.world.sum_gradients(self.judging)
         state.adam_d.step()
-        return dict(zip(("loss_d", "r1", "sign"), torch.stack(facts).mean(0), strict=True))
+        return _mean(facts)
 
     def _teach_vision_aid(self, rounds: list[Round]) -> dict[str, Tensor]:
         """Teach the heads; where there is one round, keep the features of its made pictures for the generator."""
@@ -286,11 +310,10 @@ class _Training:
             (loss / self.rounds).backward()
             facts.append({name: value.detach() for name, value in fact.items()})
             one.fake, one.features = None, []
-        if self.rounds > 1:
-            self._restore(kept)
+        self._restore(kept)
         _learn(self.judging, True)
         self.world.sum_gradients(state.generator.parameters())
-        return {name: torch.stack([fact[name] for fact in facts]).mean() for name in facts[0]}
+        return _mean(facts)
 
     def _make_again(self, one: Round, buffers: list[Tensor]) -> None:
         """Make a round's pictures with a graph, which several rounds' pictures could not keep."""
@@ -373,6 +396,10 @@ class _Training:
                 kimg=kimg,
                 **{k: v for k, v in values.items() if isinstance(v, int | float) and k != "kimg"},
             )
+
+
+def _mean(facts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([fact[name] for fact in facts]).mean() for name in facts[0]}
 
 
 def _learn(parameters: list[nn.Parameter], yes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,20 +45,9 @@ def carry_over(
     StyleGAN2's layers are matched by their height, StyleGAN3's by their number. Finer layers than `start` has keep
     their random weights, but what they add to the picture and to its judgement starts at nothing, so that both
     networks begin as the ones that they grew from. A `start` without a discriminator leaves that one random.
-    Raises UserError where the architectures differ in anything but size, noise and edges.
+    Raises UserError where `check_start` does.
     """
-    have, classes = architecture(start / GENERATOR)
-    for name in MUST_AGREE:
-        if have[name] != getattr(options, name):
-            raise UserError(
-                f"{start} has {name} {have[name]}, but {getattr(options, name)} is asked for; "
-                f"ask for {name} {have[name]} or start elsewhere."
-            )
-    if tuple(classes) != generator.classes:
-        raise UserError(
-            f"{start} knows {len(classes)} classes, but this training asks for {len(generator.classes)} or others; "
-            "give the same pictures and --cond, or start elsewhere."
-        )
+    check_start(start, options, generator.classes)
     old = load_generator(start)
     names = _places(old, generator)
     rows = _fill("generator", old.state_dict(), generator, names)
@@ -76,6 +66,25 @@ def carry_over(
             nn.init.zeros_(block.down.weight)  # type: ignore[union-attr, arg-type]
             nn.init.zeros_(block.skip.weight)  # type: ignore[union-attr, arg-type]
     return rows
+
+
+def check_start(start: Path, options: GanOptions, wanted: Sequence[str]) -> None:
+    """Raise UserError where the generator in `start` differs in more than its size, `cbase`, noise and edges.
+
+    `wanted` are the names of the classes that this training asks for.
+    """
+    have, classes = architecture(start / GENERATOR)
+    for name in MUST_AGREE:
+        if have[name] != getattr(options, name):
+            raise UserError(
+                f"{start} has {name} {have[name]}, but {getattr(options, name)} is asked for; "
+                f"ask for {name} {have[name]} or start elsewhere."
+            )
+    if tuple(classes) != tuple(wanted):
+        raise UserError(
+            f"{start} knows {len(classes)} classes, but this training asks for {len(wanted)} or others; "
+            "give the same pictures and --cond, or start elsewhere."
+        )
 
 
 def table(rows: list[Carried]) -> str:

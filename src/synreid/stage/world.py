@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 from torch import Tensor, nn
 
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
+
+PATIENCE = timedelta(days=1)  # while the first process measures, the others wait
 
 
 class World:
@@ -38,6 +41,7 @@ class FabricWorld(World):
     def __init__(self, device: torch.device, count: int) -> None:
         try:
             from lightning_fabric import Fabric
+            from lightning_fabric.strategies import DDPStrategy
         except ImportError as error:
             raise UserError(
                 "training on several devices needs Lightning Fabric: pip install 'synreid[devices]', or take --gpus 1."
@@ -45,7 +49,8 @@ class FabricWorld(World):
         accelerator = "gpu" if device.type == "cuda" else device.type
         if device.type == "cuda" and torch.cuda.device_count() < count:
             raise UserError(f"--gpus {count} is more than the {torch.cuda.device_count()} GPUs of this machine.")
-        self.fabric = Fabric(accelerator=accelerator, devices=count, strategy="ddp")
+        strategy = DDPStrategy(timeout=PATIENCE)
+        self.fabric = Fabric(accelerator=accelerator, devices=count, strategy=strategy)
         self.fabric.launch()
         if self.fabric.world_size != count:
             raise UserError(f"--gpus {count} was asked for, but {self.fabric.world_size} processes were started.")

@@ -78,6 +78,11 @@ class Recipe:
             )
         if len(set(self.extra)) < len(self.extra):
             raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
+        if self.gan.gpus > 1:
+            raise UserError(
+                f"recipe {self.name}: a study trains its generator on one device; train it before with gan train "
+                f"--gpus {self.gan.gpus} and name it with --gan."
+            )
         if self.keep < 1:
             raise UserError(f"recipe {self.name}: keep {self.keep} must be at least 1 picture of a person.")
         if self.subset.fraction is not None and self.subset.identities is not None:

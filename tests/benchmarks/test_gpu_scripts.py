@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from synreid.generate import filtered_lrelu as rectifier
+from synreid.generate.options import GanOptions
+from synreid.generate.state import new_state
+from synreid.generate.train import CHECKPOINT
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json, write_json
+
+SCRIPTS = Path(__file__).parent.parent.parent / "benchmarks" / "gpu"
+CPU = torch.device("cpu")
+NAMES = ("common", "pack", "right_on_cuda", "generator_throughput", "train_on_market")
+
+
+@pytest.fixture(scope="module")
+def scripts() -> dict[str, Any]:
+    """The scripts' modules by name."""
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        return {name: importlib.import_module(name) for name in NAMES}
+    finally:
+        sys.path.remove(str(SCRIPTS))
+
+
+@pytest.mark.parametrize(
+    "name", ["filtered rectifier, stylegan3-t", "generator, dcgan", "discriminator and R1", "augmentation, oblong"]
+)
+def test_checks_hold_on_the_cpu(name: str, scripts: dict[str, Any]) -> None:
+    right = scripts["right_on_cuda"]
+    row = right.compare(name, right.checks(right.TINY, tiny=True)[name], CPU)
+    assert row["right"], row
+    assert row["errors"]["fp32"]["gradient"] < 1e-4 < row["errors"]["bf16"]["gradient"]
+
+
+def test_a_kernel_that_is_a_little_wrong_is_found(scripts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    right, whole = scripts["right_on_cuda"], rectifier._whole
+
+    def wrong(*given: Any) -> tuple[Tensor, Tensor]:
+        y, positive = whole(*given)
+        return y * 1.001, positive
+
+    monkeypatch.setattr(rectifier, "_whole", wrong)
+    name = "filtered rectifier, stylegan3-r"
+    assert not right.compare(name, right.checks(right.TINY, tiny=True)[name], CPU)["right"]
+
+
+def test_a_result_that_was_cut_off_goes_on_and_a_finished_one_begins_anew(
+    scripts: dict[str, Any], tmp_path: Path
+) -> None:
+    def result(size: int = 1) -> Any:
+        return scripts["common"].Result(tmp_path / "result.json", "what", "command", {"size": (size, size)})
+
+    first = result()
+    first.add({"row": 1})
+    assert result().has(row=1)
+    assert not result(size=2).has(row=1)
+    first.finish(verdict="right")
+    assert read_json(tmp_path / "result.json")["verdict"] == "right"
+    assert not result().has(row=1)
+
+
+@pytest.fixture
+def trained(scripts: dict[str, Any]) -> tuple[GanOptions, Any]:
+    """The state of a tiny training after four steps."""
+    options = GanOptions(height=16, width=8, cmax=8, cbase=128, w_dim=8, batch=4, vision_aid=0)
+    loop = scripts["common"].Loop(options, CPU)
+    for _ in range(4):
+        loop._step()
+    return options, loop.state
+
+
+def test_a_packed_training_goes_on_where_it_was(
+    scripts: dict[str, Any], trained: tuple[GanOptions, Any], tmp_path: Path
+) -> None:
+    options, state = trained
+    write_json(tmp_path / "run" / "run.json", {"stage": "gan", "finished": "today"})
+    write_json(tmp_path / "run" / "quality.json", [{"kimg": 0.0}])
+    pack = scripts["pack"].Pack(tmp_path / "pack", whole_mib=1, part_mib=0.02, sessions=[{"seconds": 1}])
+    pack.write(state, tmp_path / "run")
+    parts = list((tmp_path / "pack").glob("weights-*.safetensors"))
+    assert len(parts) > 1
+    assert max(path.stat().st_size for path in parts) <= 0.02 * 2**20
+    back = scripts["pack"].Pack(tmp_path / "pack", whole_mib=1, part_mib=0.02)
+    back.read(tmp_path / "again", options)
+    again, _ = new_state(options, None, CPU)
+    again.load(tmp_path / "again" / CHECKPOINT)
+    assert (again.step, again.ada_p, again.signs) == (state.step, state.ada_p, state.signs)
+    for name in ("generator", "average", "discriminator"):
+        found = getattr(again, name).state_dict()
+        for key, value in getattr(state, name).state_dict().items():
+            torch.testing.assert_close(found[key], value, rtol=2**-11, atol=1e-7)
+    for number, moments in state.adam_g.state_dict()["state"].items():
+        mean = moments["exp_avg_sq"].flatten(1).mean(1) if moments["exp_avg_sq"].ndim > 1 else moments["exp_avg_sq"]
+        kept = again.adam_g.state_dict()["state"][number]["exp_avg_sq"]
+        torch.testing.assert_close(kept.flatten(1).mean(1) if kept.ndim > 1 else kept, mean)
+    assert back.sessions == [{"seconds": 1}]
+    assert read_json(tmp_path / "again" / "run.json")["finished"] is None
+
+
+def test_a_pack_that_would_be_too_large_or_has_lost_a_file_is_refused(
+    scripts: dict[str, Any], trained: tuple[GanOptions, Any], tmp_path: Path
+) -> None:
+    options, state = trained
+    write_json(tmp_path / "run" / "run.json", {"stage": "gan"})
+    pack = scripts["pack"].Pack(tmp_path / "pack", whole_mib=0.01, part_mib=0.02)
+    with pytest.raises(UserError, match=r"but the pack may hold 0\.01"):
+        pack.check(options)
+    pack.write(state, tmp_path / "run")
+    next((tmp_path / "pack").glob("weights-2-*.safetensors")).unlink()
+    with pytest.raises(UserError, match="lacks weights-2-of-"):
+        pack.read(tmp_path / "again", options)
+
+
+@pytest.mark.parametrize("cfg", ["stylegan2", "stylegan3-r"])
+def test_what_is_trained_on_market_fits_a_pack(cfg: str, scripts: dict[str, Any], tmp_path: Path) -> None:
+    given = scripts["train_on_market"].parse(["--data", "MARKET", "--cfg", cfg])
+    options = scripts["train_on_market"].asked(cfg, "cpu", tiny=False)
+    scripts["pack"].Pack(tmp_path, given.pack_mib, given.part_mib).check(options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["right_on_cuda", "generator_throughput"])
+def test_a_whole_script_runs_tiny_on_the_cpu(name: str, scripts: dict[str, Any], tmp_path: Path) -> None:
+    scripts[name].main(["--device", "cpu", "--tiny", "--out", str(tmp_path / "result.json")])
+    result = read_json(tmp_path / "result.json")
+    assert result["finished"]
+    assert all(row.get("right", True) for row in result["values"])
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_the_pack_alone(
+    scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scripts["train_on_market"], "CHECKPOINT_SECONDS", 0.0)
+    given = ["--device", "cpu", "--tiny", "--out", "result.json"]
+    scripts["train_on_market"].main([*given, "--minutes", "0.05"])
+    assert not read_json(tmp_path / "result.json")["finished"]
+    (tmp_path / "runs" / "gpu" / "market-stylegan2").rename(tmp_path / "lost")
+    scripts["train_on_market"].main([*given, "--minutes", "10"])
+    result = read_json(tmp_path / "result.json")
+    assert result["finished"]
+    assert [session["went_on_from"] for session in result["sessions"]] == ["random weights", "the pack"]
+    assert [one["kimg"] for one in result["values"]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
