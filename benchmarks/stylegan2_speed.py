@@ -35,7 +35,7 @@ from synreid.stage.log import say
 from synreid.stage.machine import machine
 from synreid.stage.world import World
 
-ROUNDS, STEPS = 5, 16  # one R1 penalty in each round
+ROUNDS, STEPS = 3, 16  # one R1 penalty in each round
 TO_REACH = {"pictures_per_second": 85.0, "step_over_convolutions": 1.6, "sampling_over_forward": 0.8}
 SAMPLED = 30  # persons of 10 pictures
 RESULT = Path(__file__).parent.parent / "results" / "speed" / "stylegan2-training.json"

@@ -36,6 +36,7 @@ class State:
     step: int
     ada_p: float
     signs: float
+    r1: float  # the last penalty, for the log
     path_length: float
 
     def save(self, path: Path) -> None:
@@ -67,7 +68,7 @@ class State:
         return {name: part for name, part in parts.items() if part is not None}
 
 
-_NUMBERS = ("step", "ada_p", "signs", "path_length")
+_NUMBERS = ("step", "ada_p", "signs", "r1", "path_length")
 
 
 def new_state(
@@ -102,6 +103,7 @@ def new_state(
         step=0,
         ada_p=options.ada_p,
         signs=0.0,
+        r1=0.0,
         path_length=0.0,
     )
     return state, carried

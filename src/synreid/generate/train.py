@@ -193,10 +193,9 @@ class _Training:
                 self._snapshot(log)
             saved = time.monotonic()
             done = state.step * options.batch
-            facts: dict[str, float] = {}
             with progress("training the generator", self.total * options.batch, "pictures", done=done) as bar:
                 while state.step < self.total:
-                    facts |= self._step()  # a penalty stays in it until it is worked out anew
+                    facts = self._step()
                     bar.advance(options.batch, **facts)
                     if state.step % 16 == 0:
                         log.write(state.step, kimg=state.step * options.batch / 1000, ada_p=state.ada_p, **facts)
@@ -213,7 +212,8 @@ class _Training:
     def _step(self) -> dict[str, float]:
         """One step of each network, the discriminator first: the other way round they chase each other in circles.
 
-        The pictures that the discriminator learns from then teach the generator, through the new discriminator.
+        The pictures that the discriminator learns from then teach the generator, through the new discriminator. Returns
+        the losses, and the penalties as they were when they were last worked out.
         """
         state, world = self.state, self.world
         rounds = [self.feed.round(state.step, number) for number in range(world.rank, self.rounds, world.size)]
@@ -229,11 +229,13 @@ class _Training:
                 f"{self.folder.path}: train with a smaller learning rate or a larger gamma in a new folder."
             )
         state.adam_g.step()
+        state.r1 = values.get("r1", state.r1)
         state.path_length = values.get("path_length", state.path_length)
         state.step += 1
         self._average()
         self._adapt(values["sign"])
-        return values
+        lazy = {"r1": state.r1, **({"path_length": state.path_length} if self.options.pl_weight else {})}
+        return {**values, **lazy}
 
     def _teach_discriminator(self, rounds: list[Round]) -> dict[str, Tensor]:
         options, state = self.options, self.state

@@ -41,7 +41,7 @@ class FabricWorld(World):
     def __init__(self, device: torch.device, count: int) -> None:
         try:
             from lightning_fabric import Fabric
-            from lightning_fabric.strategies import DDPStrategy
+            from lightning_fabric.strategies.ddp import DDPStrategy
         except ImportError as error:
             raise UserError(
                 "training on several devices needs Lightning Fabric: pip install 'synreid[devices]', or take --gpus 1."
