@@ -130,7 +130,7 @@ class EfficientNetLite0:
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Features `[N, 1280]` of uint8 pictures `[N, H, W, 3]`, each stretched to 128x64."""
         parts = [np.zeros((0, 1280), dtype=np.float32)]
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(pictures), BATCH):
                 block = torch.from_numpy(resized(pictures[start : start + BATCH], self.height, self.width))
                 block = block.to(self._device).permute(0, 3, 1, 2)  # channels last already

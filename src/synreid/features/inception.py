@@ -35,7 +35,7 @@ class InceptionEmbedder:
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Features `[N, 2048]` of uint8 pictures `[N, H, W, 3]`."""
         parts = [np.zeros((0, 2048), dtype=np.float32)]
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(pictures), BATCH):
                 block = torch.from_numpy(np.array(pictures[start : start + BATCH])).to(self._device)
                 parts.append(self._network(block.permute(0, 3, 1, 2))[0].cpu().numpy())

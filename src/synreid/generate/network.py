@@ -30,6 +30,7 @@ from synreid.stage.folder import RUN, read_run
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 PICTURES = "pictures.parquet"
+HEADER = "architecture"  # key of a network file's metadata
 UNLISTED = "unlisted"  # key of that file's metadata
 SHIPPED = Path(__file__).parent / "shipped"
 ARCHITECTURE = ("cfg", "height", "width", "w_dim", "map_depth", "cmax", "cbase", "noise", "edges", "cond")
@@ -119,8 +120,8 @@ def save_learned(folder: Path, learned: LearnedPictures) -> None:
 def save_network(path: Path, network: nn.Module, options: GanOptions, classes: Sequence[str] = ()) -> None:
     """Write one network's weights, with what it takes to build it again in the file's header."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    architecture = {name: getattr(options, name) for name in ARCHITECTURE}
-    header = {"options": json.dumps(architecture), "classes": json.dumps(list(classes))}
+    wanted = {**{name: getattr(options, name) for name in ARCHITECTURE}, "classes": list(classes)}
+    header = {HEADER: json.dumps(wanted)}  # one entry, since several come out in any order, and the bytes should not
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, header))
 
@@ -165,9 +166,8 @@ def architecture(path: Path) -> tuple[dict[str, Any], list[str]]:
         raise UserError(f"{path} does not exist; name the folder of a finished gan train run.")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            options = json.loads(metadata["options"])
-            return {name: options[name] for name in ARCHITECTURE}, list(json.loads(metadata["classes"]))
+            found = json.loads(file.metadata()[HEADER])
+            return {name: found[name] for name in ARCHITECTURE}, list(found["classes"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged or not a generator of ours ({error}); train it again.") from error
 

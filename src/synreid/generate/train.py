@@ -108,7 +108,7 @@ def _check(train: pa.Table, options: GanOptions, start: Path | None) -> None:
     if start is not None:
         check_start(start, options, classes)
     elif options.grow:
-        coarser = len(resolutions(options.height, options.width)) - 1
+        coarser = len(resolutions(options.height, options.width)) - 2  # the coarsest is filled by a constant
         if len(options.grow) > coarser:
             raise UserError(
                 f"grow has {len(options.grow)} entries, but there are only {coarser} coarser sizes; give fewer."
@@ -330,7 +330,7 @@ class _Training:
         half = max(1, self.options.round // 2)
         w = self._styles(one)[:half]
         lengths = path_lengths(self.state.generator, w, one.noise[:half], one.rng)
-        before = torch.tensor(self.state.path_length, device=lengths.device)
+        before = lengths.new_tensor(self.state.path_length)
         mean = before.lerp(lengths.detach().mean(), PATH_LENGTH_DECAY)
         return (lengths - mean).square().mean(), mean
 
