@@ -128,8 +128,10 @@ def squared_error(picture: Picture, still: np.ndarray, metric: str, rng: np.rand
     return float(np.square(got - expected)[:, valid].sum()), 3 * int(valid.sum())
 
 
-def decibels(squared: float, count: int) -> float:
-    """Return the PSNR of a sum of `count` squared differences."""
+def decibels(squared: float, count: int) -> float | None:
+    """Return the PSNR of a sum of `count` squared differences; None where a picture is too small for any."""
+    if count == 0:
+        return None
     return round(10 * math.log10(SPAN**2 * count / max(squared, 1e-300)), 2)
 
 
@@ -180,7 +182,7 @@ def share_beyond_disc(power: np.ndarray) -> float:
     return float(power[beyond].sum() / power.sum())
 
 
-def pooled(makers: list[Picture], still: np.ndarray, metric: str, stream: int) -> float:
+def pooled(makers: list[Picture], still: np.ndarray, metric: str, stream: int) -> float | None:
     """Return `metric` in dB over all pictures; `still` [N, 3, H, W] are they unmoved."""
     rngs = [np.random.default_rng((SEED + number, 2, stream)) for number in range(len(makers))]
     errors = [squared_error(a, b, metric, rng) for a, b, rng in zip(makers, still, rngs, strict=True)]

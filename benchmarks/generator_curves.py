@@ -61,7 +61,7 @@ def draw(curves: dict[str, dict[str, Any]], path: Path) -> None:
         axis.set_xlabel("kimg (coarser sizes included)")
         if name in ("frechet", "kid"):
             axis.set_yscale("log")
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(curves), frameon=False)
     figure.savefig(path, dpi=110)
 
 
