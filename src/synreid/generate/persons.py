@@ -19,7 +19,7 @@ import pyarrow as pa
 import torch
 
 from synreid.data.pixels import picture_sha256
-from synreid.data.sheets import sheet, write_picture
+from synreid.data.sheets import sheet, write_picture, write_pictures
 from synreid.data.table import TABLE, from_columns, write_table
 from synreid.generate.network import generator_place
 from synreid.generate.options import MOST_IMAGES, PersonOptions
@@ -148,12 +148,10 @@ def _write_pictures(sampler: StyleSampler, recipes: list[Recipe], out: Path, ima
     with progress("making persons", len(recipes), "pictures") as bar:
         for start in range(0, len(recipes), BLOCK):
             block = make(sampler, recipes[start : start + BLOCK])
-            for offset, picture in enumerate(block):
-                place = start + offset
-                write_picture(out / paths[place], picture)
-                digests.append(picture_sha256(picture))
-                if place % images < columns and place // images < SHEET[0]:
-                    shown.append(picture)
+            write_pictures([out / path for path in paths[start : start + BLOCK]], block)
+            digests += map(picture_sha256, block)
+            places = range(start, min(start + len(block), SHEET[0] * images))
+            shown += [block[place - start] for place in places if place % images < columns]
             bar.advance(len(block))
     write_picture(out / "sheet.png", sheet(np.stack(shown), columns))
     count = len(recipes)

@@ -64,8 +64,8 @@ class StyleSampler:
 
 def to_uint8(x: Tensor) -> np.ndarray:
     """Turn pictures [N, 3, H, W] in -1 to 1 into uint8 [N, H, W, 3]; what lies outside is clipped."""
-    values = (x.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-    return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    values = x.float().permute(0, 2, 3, 1).mul(127.5).add_(127.5).round_().clamp_(0, 255)
+    return values.to(torch.uint8).contiguous().cpu().numpy()
 
 
 def _normal(seed: int, length: int, stream: int) -> Tensor:

@@ -24,13 +24,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise _writing_failed(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a folder that may not be written to, into a UserError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _writing_failed(path, error) from error
 
 
 def _writing_failed(path: Path, error: OSError) -> Exception:
