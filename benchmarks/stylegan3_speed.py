@@ -1,11 +1,12 @@
 """StyleGAN3's time and peak memory, forward and backward on a CPU, against the official program's own CPU path.
 
-    python benchmarks/stylegan3_speed.py --peer DIR
+    GOMP_SPINCOUNT=10000 python benchmarks/stylegan3_speed.py --peer DIR
 
 `DIR` is a checkout of NVlabs/stylegan3 (non-commercial: it is run from there, nothing of it is kept here); without it
-that column says "not run". Both build the same network with random weights and take turns in one process; peak memory
-is measured in a process for each. To reach, in float32: 10 times as fast and half the memory at 64x64 with up to 64
-channels, 4 times as fast at 128x128 with up to 256.
+that column says "not run". GOMP_SPINCOUNT is what `synreid` sets by itself where it is loaded before PyTorch. Both
+build the same network with random weights and take turns in one process; peak memory is measured in a process for each.
+To reach, in float32: 10 times as fast and half the memory at 64x64 with up to 64 channels, 4 times as fast at 128x128
+with up to 256.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def write(values: list[dict[str, Any]]) -> None:
         {
             "what": "StyleGAN3 forward and backward against the official program's CPU path; goals in float32: 10 times"
             " as fast and half the memory at 64x64, 4 times at 128x128",
-            "command": "python benchmarks/stylegan3_speed.py --peer DIR",
+            "command": "GOMP_SPINCOUNT=10000 python benchmarks/stylegan3_speed.py --peer DIR",
             "values": values,
             "seed": 0,
             "threads": torch.get_num_threads(),

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synreid.generate.filtered_lrelu import Resampling, bands_of, filtered_lrelu
+from synreid.generate.banded import Taps, Way
+from synreid.generate.filtered_lrelu import Resampling, filtered_lrelu
 from synreid.generate.generator import Generator
 from synreid.generate.layers import GAIN, EqualLinear
 from synreid.generate.options import GanOptions
@@ -140,18 +141,17 @@ class AliasFreeLayer(nn.Module):
         critical = 2 * after.cutoff > after.rate - 1e-9  # no room for a transition: radial filters would cut corners
         parts = separable_parts(fall.radial()) if radial and not critical else [(fall.separable(), fall.separable())]
         sides = zip((before.height, before.width), (after.height, after.width), strict=True)
-        for axis, (inputs, outputs) in zip(("rows", "columns"), sides, strict=True):
-            inner = (outputs - 1) * down + len(fall.separable())
-            matrix = up_matrix(rise, up, inputs + kernel - 1, inner)[None]
-            taps = [part[0 if axis == "rows" else 1] for part in parts]
-            stack = np.stack([down_matrix(tap, down, inner, outputs) for tap in taps])
-            if axis == "rows":
-                self.forwards = bands_of(matrix, stack, after.channels, _fine_width(after, down, fall))
-                turned = (stack.transpose(0, 2, 1), matrix.transpose(0, 2, 1))
-                self.backwards = bands_of(*turned, after.channels, _fine_width(after, down, fall))
-                stack = stack * GAIN
-            self.register_buffer(f"up_{axis}", torch.from_numpy(matrix).float(), persistent=False)
-            self.register_buffer(f"down_{axis}", torch.from_numpy(stack).float(), persistent=False)
+        rises, falls = [], []
+        for axis, (inputs, outputs) in enumerate(sides):
+            inner = (outputs - 1) * down + fall.taps
+            rises.append(up_matrix(rise, up, inputs + kernel - 1, inner)[None])
+            falls.append(np.stack([down_matrix(part[axis], down, inner, outputs) for part in parts]))
+        falls[0] = falls[0] * GAIN
+        self.forwards = Way(*map(Taps.of, (*rises, *falls)))
+        self.backwards = Way(*(Taps.of(one.transpose(0, 2, 1)) for one in (*falls, *rises)))
+        for name, matrices in (("up", rises), ("down", falls)):
+            for side, matrix in zip(("rows", "columns"), matrices, strict=True):
+                self.register_buffer(f"{name}_{side}", torch.from_numpy(matrix).float(), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Return the signal after the layer for `x`, the one before, and styles `w` [N, w_dim]."""
@@ -159,10 +159,6 @@ class AliasFreeLayer(nn.Module):
         x = modulated(x, self.weight, self.bias, self.affine(w).float(), torch.rsqrt(self.magnitude))
         up = Resampling(self.up_rows, self.up_columns)
         return filtered_lrelu(x, up, Resampling(self.down_rows, self.down_columns), self.forwards, self.backwards)
-
-
-def _fine_width(after: Band, down: int, fall: LowPass) -> int:
-    return (after.width - 1) * down + fall.taps
 
 
 @torch.no_grad()
