@@ -1,6 +1,6 @@
 """StyleGAN2 on a CPU: pictures a second of training, its step against its convolutions alone, and sampling.
 
-    python benchmarks/stylegan2_speed.py
+    GOMP_SPINCOUNT=10000 python benchmarks/stylegan2_speed.py    # what synreid sets where it is loaded before PyTorch
 
 To reach on two cores at 64x32 (about 2.2 million parameters, discriminator included): 85 pictures/s in bfloat16; a
 step at most 1.6 times as long as its convolutions alone; sampling, PNG files included, 0.8 of the rate of one forward
@@ -203,7 +203,7 @@ def main() -> None:
         {
             "what": f"StyleGAN2 at 64x32: pictures/s of training, step over its convolutions alone, sampling with PNG "
             f"over forward; medians of {ROUNDS} rounds; goals {TO_REACH}",
-            "command": "python benchmarks/stylegan2_speed.py",
+            "command": "GOMP_SPINCOUNT=10000 python benchmarks/stylegan2_speed.py",
             **found,
             "pictures_per_second_each": rates,
             "seconds_a_step": {name: [round(value, 4) for value in values] for name, values in seconds.items()},

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from synreid.data.sheets import GAP, GREEN, RED, sheet, shown_scale, titled, write_animation, write_picture
+from synreid.data.sheets import (
+    GAP,
+    GREEN,
+    RED,
+    sheet,
+    shown_scale,
+    titled,
+    write_animation,
+    write_picture,
+    write_pictures,
+)
+from synreid.stage.errors import UserError
 
 
 @pytest.fixture
@@ -112,3 +124,25 @@ def test_written_pictures_are_png_and_the_same_bytes(pictures: np.ndarray, tmp_p
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
         assert np.array_equal(np.asarray(image), pictures[0])
+
+
+def test_many_pictures_are_the_files_of_one_at_a_time(tmp_path: Path) -> None:
+    made = np.random.default_rng(0).integers(0, 256, (11, 16, 8, 3), dtype=np.uint8)
+    paths = [tmp_path / f"{k % 3}" / f"{k}.png" for k in range(len(made))]
+    write_pictures(paths, made)
+    for path, picture in zip(paths, made, strict=True):
+        write_picture(tmp_path / "one.png", picture)
+        assert path.read_bytes() == (tmp_path / "one.png").read_bytes()
+
+
+def test_a_disk_that_fills_up_while_many_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.stem == "7":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match=r"7\.png cannot be written: the disk is full"):
+        write_pictures([tmp_path / f"{k}.png" for k in range(11)], np.zeros((11, 16, 8, 3), dtype=np.uint8))

@@ -10,20 +10,24 @@ from synreid.generate.banded import Taps, Way, filtered
 from synreid.generate.filtered_lrelu import Resampling, filtered_lrelu
 from synreid.generate.resample import LowPass, down_matrix, separable_parts, up_matrix
 
-UP, DOWN, H, W, C = 2, 2, 11, 7, 3
+UP, DOWN, H, W = 2, 2, 11, 7
 RISE = LowPass(6 * UP, 3.0, 2.0, 16.0)
 FALL = LowPass(6 * DOWN, 3.0, 2.0, 16.0)
 OUT = (9, 5)
 FINE = tuple((side - 1) * DOWN + FALL.taps for side in OUT)
 
 
-def operators(radial: bool) -> tuple[Resampling, Resampling, Way, Way]:
-    parts = separable_parts(FALL.radial(), 1e-12) if radial else [(FALL.separable(), FALL.separable())]
-    up = [up_matrix(RISE.separable(), UP, side, fine)[None] for side, fine in zip((H, W), FINE, strict=True)]
-    down = [np.stack([down_matrix(part[axis], DOWN, FINE[axis], OUT[axis]) for part in parts]) for axis in range(2)]
-    forwards = Way(*map(Taps.of, (*up, *down)))
-    backwards = Way(*(Taps.of(one.transpose(0, 2, 1)) for one in (*down, *up)))
-    return Resampling(*map(torch.from_numpy, up)), Resampling(*map(torch.from_numpy, down)), forwards, backwards
+def operators(
+    radial: bool = False, up: int = UP, down: int = DOWN, size: tuple[int, int] = (H, W), out: tuple[int, int] = OUT
+) -> tuple[Resampling, Resampling, Way, Way]:
+    rise, fall = LowPass(6 * up, 3.0, 2.0, 16.0), LowPass(6 * down, 3.0, 2.0, 16.0)
+    parts = separable_parts(fall.radial(), 1e-12) if radial else [(fall.separable(), fall.separable())]
+    fine = [(side - 1) * down + fall.taps for side in out]
+    ups = [up_matrix(rise.separable(), up, side, inner)[None] for side, inner in zip(size, fine, strict=True)]
+    downs = [np.stack([down_matrix(part[axis], down, fine[axis], out[axis]) for part in parts]) for axis in range(2)]
+    forwards = Way(*map(Taps.of, (*ups, *downs)))
+    backwards = Way(*(Taps.of(one.transpose(0, 2, 1)) for one in (*downs, *ups)))
+    return Resampling(*map(torch.from_numpy, ups)), Resampling(*map(torch.from_numpy, downs)), forwards, backwards
 
 
 def run(x: Tensor, radial: bool = False) -> Tensor:
@@ -58,27 +62,62 @@ def direct_fine(x: np.ndarray) -> np.ndarray:
     return np.where(fine > 0, fine, 0.2 * fine)
 
 
-@pytest.mark.parametrize("radial", [False, True])
-@pytest.mark.parametrize("channels", [3, 16, 67])
-def test_taps_whole_matrices_and_autograd_agree(radial: bool, channels: int) -> None:
-    up, down, forwards, _ = operators(radial)
+@pytest.mark.parametrize(
+    ("radial", "up", "down", "size", "out", "channels"),
+    [
+        (False, 2, 2, (11, 7), (9, 5), 3),
+        (True, 2, 2, (11, 7), (9, 5), 67),  # a part for each of several separable filters; more channels than a call
+        (False, 4, 2, (10, 6), (17, 9), 16),  # 24 taps backwards
+        (True, 4, 4, (10, 6), (9, 5), 17),
+        (False, 4, 4, (2, 2), (1, 3), 2),  # a signal shorter than the filter
+        (True, 2, 4, (1, 1), (2, 2), 1),
+    ],
+)
+def test_taps_whole_matrices_and_autograd_agree(
+    radial: bool, up: int, down: int, size: tuple[int, int], out: tuple[int, int], channels: int
+) -> None:
+    rise, fall, forwards, backwards = operators(radial, up, down, size, out)
     seed = torch.Generator().manual_seed(0)
-    x = torch.randn(2, channels, H, W, dtype=torch.float64, generator=seed).requires_grad_()
-    made = run(x, radial)
-    fine = torch.nn.functional.leaky_relu(up.rows[0] @ x @ up.columns[0].T, 0.2)
-    expected = sum(a @ fine @ b.T for a, b in zip(down.rows, down.columns, strict=True))
+    x = torch.randn(2, channels, *size, dtype=torch.float64, generator=seed).requires_grad_()
+    made = filtered_lrelu(x, rise, fall, forwards, backwards)
+    fine = torch.nn.functional.leaky_relu(rise.rows[0] @ x @ rise.columns[0].T, 0.2)
+    expected = sum(a @ fine @ b.T for a, b in zip(fall.rows, fall.columns, strict=True))
     assert isinstance(expected, Tensor)
     torch.testing.assert_close(made, expected)
     y = torch.randn(made.shape, dtype=torch.float64)
     torch.testing.assert_close(*(torch.autograd.grad((one * y).sum(), x)[0] for one in (made, expected)))
     nhwc = x.detach().permute(0, 2, 3, 1)
-    whole, positive = module._whole(nhwc, None, up, down)
+    whole, positive = module._whole(nhwc, None, rise, fall)
     torch.testing.assert_close(whole.permute(0, 3, 1, 2), made.detach())
-    again, _ = module._whole(nhwc, positive, up, down)
+    again, _ = module._whole(nhwc, positive, rise, fall)
     torch.testing.assert_close(again, whole)
-    torch.testing.assert_close(
-        filtered(nhwc.contiguous(), ~positive, forwards)[0], module._whole(nhwc, ~positive, up, down)[0]
-    )
+    torch.testing.assert_close(filtered(nhwc, ~positive, forwards)[0], module._whole(nhwc, ~positive, rise, fall)[0])
+
+
+def test_what_does_not_fit_the_taps_is_refused() -> None:
+    *_, forwards, _ = operators()
+    with pytest.raises(ValueError, match="do not fit"):
+        filtered(torch.zeros(1, H, W - 1, 3), None, forwards)
+    with pytest.raises(ValueError, match="do not fit"):
+        filtered(torch.zeros(1, H, W, 3), torch.zeros(1, 3, 3, 3, dtype=torch.bool), forwards)
+    assert filtered(torch.zeros(0, H, W, 3), None, forwards)[0].shape == (0, *OUT, 3)
+
+
+def test_half_precision_is_worked_on_in_single() -> None:
+    x = torch.randn(1, H, W, 3, generator=torch.Generator().manual_seed(0)).half()
+    *_, forwards, _ = operators()
+    assert torch.equal(filtered(x, None, forwards)[0], filtered(x.float(), None, forwards)[0].half())
+
+
+def test_taps_survive_a_zero_at_a_filters_edge() -> None:
+    matrix = np.zeros((1, 4, 9))
+    for o, first in enumerate((1, 3, 2, 3)):  # the second output's first tap is 0
+        matrix[0, o, first : first + 4] = 1.0 + o
+    taps = Taps.of(matrix)
+    assert taps.first.tolist() == [1, 2, 2, 3]
+    assert taps.taps.sum() == matrix.sum()
+    with pytest.raises(ValueError, match="8 taps"):
+        Taps(np.array([0]), np.zeros((1, 1, 8)), 8)
 
 
 def test_bfloat16_is_single_precision_rounded_once() -> None:
@@ -101,7 +140,7 @@ def test_taps_are_the_matrix(inputs: int) -> None:
     matrix = up_matrix(RISE.separable(), UP, inputs, 2 * inputs + 12)[None]
     taps = Taps.of(matrix)
     assert (np.diff(taps.first) >= 0).all()
-    assert taps.taps.shape[2] % 6 == 0
+    assert taps.taps.shape[2] in (6, 12)
     again = np.zeros((1, matrix.shape[1], max(inputs, taps.first[-1] + taps.taps.shape[2])))
     for o, first in enumerate(taps.first):
         again[:, o, first : first + taps.taps.shape[2]] = taps.taps[:, o]

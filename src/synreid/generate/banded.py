@@ -7,9 +7,11 @@ Always in single precision or better, whatever the pictures' number format.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,7 +23,19 @@ from synreid.generate.layers import LEAK
 SIX, TWELVE = 6, 12  # StyleGAN3's filters have 6, 12 or 24 taps a sample; 6 or 12 are summed in one expression
 TOGETHER = 64  # channels that one call works on: a few rows of them fit a core's cache
 VECTOR = 16  # channels are filled up to a multiple of it
-FAST = {"contract", "reassoc", "nsz"}
+FAST = {"contract", "reassoc", "nsz"}  # sums in any order, but NaN and infinity stay what they are
+FORMATS = (torch.float32, torch.float64, torch.bfloat16)
+
+
+def compiled(function: Callable[..., None], **options: Any) -> Callable[..., None]:
+    """Compile `function` at its first call, and keep the code beside it or in the user's cache (NUMBA_CACHE_DIR)."""
+    compile_: Any = njit
+    options = {"nogil": True, "fastmath": FAST, **options}
+    try:
+        made = compile_(cache=True, **options)(function)
+    except RuntimeError:  # there is no folder to keep it in: each process compiles anew
+        made = compile_(**options)(function)
+    return cast(Callable[..., None], made)
 
 
 @dataclass(frozen=True)
@@ -29,11 +43,17 @@ class Taps:
     """Banded matrices [P, outputs, inputs] of one band: output o is the sum of taps[:, o, k] x input first[o] + k.
 
     `first`, int64 [outputs], never falls; `taps`, float64 [P, outputs, K], K six or a multiple of twelve. Inputs beyond
-    the last one, which a short signal may be asked for, count as zero.
+    the last of `inputs`, which a short signal may be asked for, count as zero.
     """
 
     first: np.ndarray
     taps: np.ndarray
+    inputs: int
+
+    def __post_init__(self) -> None:
+        count = self.taps.shape[2]
+        if (np.diff(self.first) < 0).any() or (count != SIX and count % TWELVE):
+            raise ValueError(f"{count} taps from {self.first}: they must be 6 or dozens, and their places never fall")
 
     @classmethod
     def of(cls, matrices: np.ndarray) -> Taps:
@@ -41,15 +61,17 @@ class Taps:
         parts, outputs, inputs = matrices.shape
         used = (matrices != 0).any(0)
         found = used.any(1)
-        low = np.where(found, used.argmax(1), 0)
-        high = np.where(found, inputs - used[:, ::-1].argmax(1), 1)
+        low = np.where(found, used.argmax(1), inputs)
+        low = np.minimum.accumulate(low[::-1])[::-1]  # never falls, though a filter's first tap may be 0 somewhere
+        low = np.minimum(low, inputs - 1)
+        high = np.where(found, inputs - used[:, ::-1].argmax(1), 0)
         most = int((high - low).max())
         count = SIX if most <= SIX else -(-most // TWELVE) * TWELVE
         padded = np.zeros((parts, outputs, max(inputs, count)))
         padded[:, :, :inputs] = matrices
-        first = np.maximum.accumulate(np.minimum(low, padded.shape[2] - count))
+        first = np.minimum(low, padded.shape[2] - count)
         places = first[:, None] + np.arange(count)
-        return cls(first, np.take_along_axis(padded, places[None].repeat(parts, 0), axis=2))
+        return cls(first, np.take_along_axis(padded, places[None].repeat(parts, 0), axis=2), inputs)
 
 
 @dataclass(frozen=True)
@@ -65,26 +87,33 @@ class Way:
 def filtered(x: Tensor, positive: Tensor | None, way: Way) -> tuple[Tensor, Tensor]:
     """Return `way` of `x` [N, H, W, C], as [N, H', W', C], and where the fine signal was positive, bool.
 
-    Where `positive` is given, it makes the choice between the slopes. Works in as many threads as PyTorch does.
+    Where `positive` is given, it makes the choice between the slopes. Works in as many threads as PyTorch does. The
+    first call of a machine compiles for some seconds. Raises ValueError where `x` or `positive` has another size than
+    `way`; number formats other than float32, float64 and bfloat16 are worked on in float32.
     """
-    n, _, _, channels = x.shape
-    halves = x.dtype == torch.bfloat16
-    like = np.float64 if x.dtype == torch.float64 else np.float32
+    if x.dtype not in FORMATS:
+        y, positive = filtered(x.float(), positive, way)
+        return y.to(x.dtype), positive
+    n, *size, channels = x.shape
+    fine = (n, len(way.up_rows.first), len(way.up_columns.first), channels)
+    if size != [way.up_rows.inputs, way.up_columns.inputs] or (positive is not None and positive.shape != fine):
+        raise ValueError(f"{tuple(x.shape)} or its signs do not fit taps that lead to {fine}")
     given = positive is not None
     if positive is None:
-        positive = torch.empty(n, len(way.up_rows.first), len(way.up_columns.first), channels, dtype=torch.bool)
+        positive = torch.empty(fine, dtype=torch.bool)
     y = x.new_empty(n, len(way.down_rows.first), len(way.down_columns.first), channels)
-    from_, sign, to = (_numpy(one.detach()) for one in (x, positive, y))
+    arrays = [_numpy(one.detach().contiguous()) for one in (x, positive)]
+    number = np.float64 if x.dtype == torch.float64 else np.float32
     taps: list[Any] = []
     for one in (way.up_rows, way.up_columns, way.down_rows, way.down_columns):
-        taps += [one.first, one.taps.astype(like)]
+        taps += [one.first, one.taps.astype(number)]
 
     def work(task: tuple[int, int]) -> None:
-        _picture(*task, from_, sign, given, to, halves, *taps, like(LEAK))  # type: ignore[call-arg]
+        _picture(*task, *arrays, given, _numpy(y), x.dtype == torch.bfloat16, *taps, number(LEAK))
 
     tasks = [(picture, channel) for picture in range(n) for channel in range(0, channels, TOGETHER)]
     threads = min(torch.get_num_threads(), len(tasks))
-    if threads == 1:
+    if threads <= 1:
         for task in tasks:
             work(task)
     else:
@@ -98,7 +127,7 @@ def _numpy(x: Tensor) -> np.ndarray:
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _picture(
     picture: int,
     channel: int,
@@ -154,7 +183,7 @@ def _picture(
             written += 1
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _load(x: Any, first: int, end: int, row: Any, halves: bool) -> None:
     """Copy channels `first` to `end` of `x` [W, C] into `row`; `halves` are the upper 16 bits of single precision."""
     bits = row.view(np.uint32)
@@ -168,7 +197,7 @@ def _load(x: Any, first: int, end: int, row: Any, halves: bool) -> None:
                 to[c] = one[c]
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _store(row: Any, y: Any, first: int, end: int, halves: bool) -> None:
     """Copy `row` into channels `first` to `end` of `y` [W, C]; `halves` are rounded to the nearest, ties to even."""
     bits = row.view(np.uint32)
@@ -182,7 +211,7 @@ def _store(row: Any, y: Any, first: int, end: int, halves: bool) -> None:
                 one[c] = of[c]
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _along(x: Any, first: Any, taps: Any, out: Any) -> None:
     """Sum along the width: `x` [W, c] to `out` [W', c]."""
     if taps.shape[1] == SIX:
@@ -193,7 +222,7 @@ def _along(x: Any, first: Any, taps: Any, out: Any) -> None:
             _twelve(x[first[o] + k :], taps[o, k:], out[o], k == 0)
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _across(ring: Any, first: int, taps: Any, out: Any, fresh: bool) -> None:
     """Sum rows of `ring` [K, W, c], where row r lies at r modulo K, into `out` [W, c], or add to what is there."""
     count = len(taps)
@@ -207,7 +236,7 @@ def _across(ring: Any, first: int, taps: Any, out: Any, fresh: bool) -> None:
         _twelve(rows[k:], turned[k:], to, fresh and k == 0)
 
 
-@njit(nogil=True, fastmath=FAST, cache=True, inline="always")  # type: ignore[untyped-decorator]
+@partial(compiled, inline="always")
 def _six(x: Any, taps: Any, out: Any, fresh: bool) -> None:
     """Sum the first six rows of `x` [K, n] times `taps` into `out` [n], or add to what is there.
 
@@ -223,7 +252,7 @@ def _six(x: Any, taps: Any, out: Any, fresh: bool) -> None:
             out[i] += t0 * a[i] + t1 * b[i] + t2 * c[i] + t3 * d[i] + t4 * e[i] + t5 * f[i]
 
 
-@njit(nogil=True, fastmath=FAST, cache=True, inline="always")  # type: ignore[untyped-decorator]
+@partial(compiled, inline="always")
 def _twelve(x: Any, taps: Any, out: Any, fresh: bool) -> None:
     """Like `_six`, twelve at once: twice six would read and write `out` again."""
     a, b, c, d, e, f = x[0], x[1], x[2], x[3], x[4], x[5]
@@ -240,7 +269,7 @@ def _twelve(x: Any, taps: Any, out: Any, fresh: bool) -> None:
             out[i] += y + (t6 * g[i] + t7 * h[i] + t8 * j[i] + t9 * k[i] + t10 * m[i] + t11 * n[i])
 
 
-@njit(nogil=True, fastmath=FAST, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _rectify(fine: Any, positive: Any, first: int, end: int, given: bool, leak: Any) -> None:
     """Scale `fine` [W, c] by `leak` where `positive` [W, C] is not set; set it first unless it is given."""
     for w in range(len(positive)):

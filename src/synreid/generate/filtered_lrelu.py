@@ -21,7 +21,7 @@ from synreid.generate.layers import LEAK
 class Resampling:
     """A sum of separable resamplings: y = sum of rows[i] x columns[i]^T.
 
-    `rows` [P, H', H], `columns` [P, W', W], banded; both in the number format and on the device of what they act on.
+    `rows` [P, H', H], `columns` [P, W', W], banded; on the device of what they act on.
     """
 
     rows: Tensor
@@ -43,7 +43,7 @@ def filtered_lrelu(x: Tensor, up: Resampling, down: Resampling, forwards: Way, b
     `forwards` are the taps of the two, `backwards` those of the transposed two in the other order.
     """
     nhwc = x.permute(0, 2, 3, 1).contiguous()  # what a convolution in channels_last leaves, so nothing is copied
-    y: Tensor = _FilteredLrelu.apply(nhwc, None, up.to(x), down.to(x), forwards, backwards)
+    y: Tensor = _FilteredLrelu.apply(nhwc, None, up, down, forwards, backwards)
     return y.permute(0, 3, 1, 2)
 
 
@@ -63,7 +63,7 @@ class _FilteredLrelu(torch.autograd.Function):
         if x.device.type == "cpu":
             y, positive = filtered(x, positive, forwards)
         else:
-            y, positive = _whole(x, positive, up, down)
+            y, positive = _whole(x, positive, up.to(x), down.to(x))
         ctx.save_for_backward(positive)
         ctx.way = (up, down, forwards, backwards)  # type: ignore[attr-defined]
         return y

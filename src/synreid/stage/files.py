@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and what to say where they cannot be written."""
 
 from __future__ import annotations
 

@@ -10,7 +10,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("synreid", "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "onnxruntime", "pyarrow")
+PACKAGES = (
+    "synreid",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "numba",
+    "opencv-python-headless",
+    "onnxruntime",
+    "pyarrow",
+)
 
 
 @cache
