@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
+from synreid.invert.options import EncoderOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
 
@@ -147,6 +148,45 @@ def gan_measure(
     if out is not None:
         write_json(out, values)
     print(measures_as_text(values))
+
+
+def encoder_train(
+    *,
+    data: Path,
+    gan: Path,
+    out: Path,
+    options: EncoderOptions,
+    reid: Path | None = None,
+    subset: float = 1.0,
+    subset_seed: int = 0,
+    resume: bool = False,
+    camera_pattern: str | None = None,
+) -> None:
+    """Train an encoder that finds a generator's styles for real pictures; a run that was cut off goes on.
+
+    Args:
+        data: Folder or CSV file of person pictures; only its training split is looked at.
+        gan: Folder of a finished `gan train` or `gan import`, the file of one of its snapshots, or `street`, which is
+            shipped. It stays as it is.
+        out: Folder for the encoder, its sheets and curves.
+        options: The encoder and its training.
+        reid: Folder of a finished `reid train`, for the identity loss; left out, there is none.
+        subset: Share of the training persons to learn from, above 0 and up to 1.
+        subset_seed: Seed of the draw of those persons.
+        resume: Only go on with a run that is there; never start a new one.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.splits import subset as part_of
+    from synreid.invert.train import train_encoder
+    from synreid.stage.errors import UserError
+
+    if resume and not (out / "run.json").exists():
+        raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
+    table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    drawn = {"subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
+    asked = {"data": data, "gan": gan, "out": out, "reid": reid, **drawn, **dataclasses.asdict(options)}
+    print(train_encoder(table, gan, out, options, reid, asked))
 
 
 def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:

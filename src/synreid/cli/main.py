@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from synreid.cli import commands
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
+from synreid.invert.options import ENCODER_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
 from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
@@ -24,6 +25,7 @@ from synreid.stage.errors import UserError
 GROUPS = {
     "data": "look at a data set, or draw the embedded one",
     "gan": "train a generator",
+    "encoder": "from real pictures to a generator's styles",
     "persons": "make artificial persons",
     "select": "keep the good pictures",
     "reid": "train and evaluate re-ID models",
@@ -35,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "gan import": commands.gan_import,
     "gan show": commands.gan_show,
     "gan measure": commands.gan_measure,
+    "encoder train": commands.encoder_train,
     "persons make": commands.persons_make,
     "select run": commands.select_run,
     "reid train": commands.reid_train,
@@ -44,6 +47,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "gan train": GAN_PRESETS,
+    "encoder train": ENCODER_PRESETS,
     "persons make": PERSON_PRESETS,
     "select run": SELECT_PRESETS,
     "reid train": REID_PRESETS,
