@@ -101,8 +101,10 @@ def make(sampler: StyleSampler, recipes: Sequence[Recipe]) -> np.ndarray:
     truncation = recipes[0].truncation
     if any(recipe.truncation != truncation for recipe in recipes):
         raise UserError("pictures of one batch must share one truncation; make them in several calls.")
-    classes = sampler.classes([recipe.seed for recipe in recipes])  # a person's pictures share the first one's class
-    w = sampler.latents([recipe.seed for recipe in recipes], truncation, classes)
+    persons, person = np.unique([recipe.seed for recipe in recipes], return_inverse=True)
+    classes = sampler.classes(persons.tolist())  # a person's pictures share the first one's class
+    w = sampler.latents(persons.tolist(), truncation, classes)[person]
+    classes = classes[person]
     seeds = [recipe.seed if recipe.other_seed is None else recipe.other_seed for recipe in recipes]
     other = sampler.latents(seeds, truncation, classes)
     weight = torch.zeros(len(recipes), sampler.num_ws, 1, device=w.device)

@@ -70,6 +70,8 @@ def to_uint8(x: Tensor) -> np.ndarray:
 
 def _normal(seed: int, length: int, stream: int) -> Tensor:
     """Return `length` normal numbers that depend on nothing but the seed and what they are for."""
+    if length == 0:  # a network without noise
+        return torch.empty(0)
     numbers = np.random.default_rng((seed, stream)).standard_normal(length)
     return torch.from_numpy(numbers.astype(np.float32))
 
