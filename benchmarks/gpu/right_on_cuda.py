@@ -93,18 +93,18 @@ class Way:
 
         A CPU takes the filtered rectifier's way for GPUs, too, but in the reference.
         """
-        asked, tf32, blocked = Tensor.float, torch.backends.cudnn.allow_tf32, rectifier._blocked
+        asked, tf32, by_taps = Tensor.float, torch.backends.cudnn.allow_tf32, rectifier.BY_TAPS
         torch.backends.cudnn.allow_tf32 = self.format != "fp32"
         if self.format == "fp64":
             Tensor.float = Tensor.double  # type: ignore[method-assign, assignment]
         else:
-            rectifier._blocked = rectifier._whole
+            rectifier.BY_TAPS = ()
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.format == "bf16"):
                 yield
         finally:
             Tensor.float, torch.backends.cudnn.allow_tf32 = asked, tf32  # type: ignore[method-assign]
-            rectifier._blocked = blocked
+            rectifier.BY_TAPS = by_taps
 
 
 def rng() -> torch.Generator:

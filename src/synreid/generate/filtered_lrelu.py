@@ -16,6 +16,8 @@ from torch import Tensor
 from synreid.generate.banded import Way, filtered
 from synreid.generate.layers import LEAK
 
+BY_TAPS: tuple[str, ...] = ("cpu",)  # devices that sum the few taps of a sample; others take whole matrices
+
 
 @dataclass(frozen=True)
 class Resampling:
@@ -60,7 +62,7 @@ class _FilteredLrelu(torch.autograd.Function):
         forwards: Way,
         backwards: Way,
     ) -> Tensor:
-        if x.device.type == "cpu":
+        if x.device.type in BY_TAPS:
             y, positive = filtered(x, positive, forwards)
         else:
             y, positive = _whole(x, positive, up.to(x), down.to(x))
