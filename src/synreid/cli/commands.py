@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
 from synreid.invert.options import EncoderOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def data_check(path: Path, *, camera_pattern: str | None = None) -> int:
@@ -62,14 +65,9 @@ def gan_train(
         resume: Only go on with a run that is there; never start a new one.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
-    from synreid.data.scan import open_data
-    from synreid.data.splits import subset as part_of
     from synreid.generate.train import train_gan
-    from synreid.stage.errors import UserError
 
-    if resume and not (out / "run.json").exists():
-        raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
-    table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    table = _to_learn_from(data, out, subset, subset_seed, resume, camera_pattern)
     asked = {"data": data, "out": out, "subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     print(train_gan(table, out, options, {**asked, **dataclasses.asdict(options)}))
 
@@ -176,14 +174,9 @@ def encoder_train(
         resume: Only go on with a run that is there; never start a new one.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
-    from synreid.data.scan import open_data
-    from synreid.data.splits import subset as part_of
     from synreid.invert.train import train_encoder
-    from synreid.stage.errors import UserError
 
-    if resume and not (out / "run.json").exists():
-        raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
-    table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    table = _to_learn_from(data, out, subset, subset_seed, resume, camera_pattern)
     drawn = {"subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     asked = {"data": data, "gan": gan, "out": out, "reid": reid, **drawn, **dataclasses.asdict(options)}
     print(train_encoder(table, gan, out, options, reid, asked))
@@ -334,6 +327,19 @@ def _table(result: dict[str, Any]) -> str:
             metric = {"map": "mAP", "rank1": "Rank-1"}[row["metric"]]
             lines.append(f"{metric}: {titles[row['arm']]}, against {titles[row['against']]}: {interval}")
     return "\n".join([*lines, "", result["answer"]])
+
+
+def _to_learn_from(
+    data: Path, out: Path, subset: float, subset_seed: int, resume: bool, camera_pattern: str | None
+) -> pa.Table:
+    """Return the pictures of a share of the persons; raises UserError where there is no run to `resume`."""
+    from synreid.data.scan import open_data
+    from synreid.data.splits import subset as part_of
+    from synreid.stage.errors import UserError
+
+    if resume and not (out / "run.json").exists():
+        raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
+    return part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
 
 
 def _percent(row: dict[str, Any], metric: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from synreid.generate.network import AnyDiscriminator, new_discriminator, new_ge
 from synreid.generate.options import GanOptions
 from synreid.generate.transfer import Carried, carry_over
 from synreid.generate.vision_aid import VisionAid
-from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
+from synreid.stage.checkpoint import load_checkpoint, save_checkpoint
 
 ADAM_EPS = 1e-8
 
@@ -43,24 +41,17 @@ class State:
         """Write everything, whole or not at all."""
         values = {name: part.state_dict() for name, part in self._parts().items()}
         values |= {name: getattr(self, name) for name in _NUMBERS}
-        held = io.BytesIO()  # torch reports a full disk in its own words, write_bytes as the error it is
-        torch.save(values, held)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(held.getbuffer())
+        save_checkpoint(path, values)
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote; raises UserError for a damaged file or one of another configuration."""
-        try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
-            for name, part in self._parts().items():
-                part.load_state_dict(values[name])
-            for name in _NUMBERS:
-                setattr(self, name, values[name])
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise UserError(
-                f"{path} is damaged or of another configuration ({type(error).__name__}); "
-                f"remove {path.parent} and train again."
-            ) from error
+        load_checkpoint(path, self._restore)
+
+    def _restore(self, values: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(values[name])
+        for name in _NUMBERS:
+            setattr(self, name, values[name])
 
     def _parts(self) -> dict[str, Any]:
         names = ("generator", "discriminator", "average", "vision_aid", "adam_g", "adam_d", "adam_v")

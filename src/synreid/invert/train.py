@@ -8,7 +8,6 @@ with the same weights, bit for bit on a CPU in fp32, as one that was not.
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -45,9 +44,9 @@ from synreid.reid.embed import load_model
 from synreid.reid.seeds import AUGMENT
 from synreid.reid.seeds import generator as random_numbers
 from synreid.reid.train import training_rows
+from synreid.stage.checkpoint import load_checkpoint, save_checkpoint
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest
 from synreid.stage.folder import StageFolder
 from synreid.stage.log import say
@@ -73,23 +72,16 @@ class State:
     def save(self, path: Path) -> None:
         """Write everything, whole or not at all."""
         parts = {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step}
-        held = io.BytesIO()  # torch reports a full disk in its own words, write_bytes as the error it is
-        torch.save(parts, held)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(held.getbuffer())
+        save_checkpoint(path, parts)
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote; raises UserError for a damaged file or one of another configuration."""
-        try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
-            self.encoder.load_state_dict(values["encoder"])
-            self.optimiser.load_state_dict(values["optimiser"])
-            self.step = values["step"]
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise UserError(
-                f"{path} is damaged or of another configuration ({type(error).__name__}); "
-                f"remove {path.parent} and train again."
-            ) from error
+        load_checkpoint(path, self._restore)
+
+    def _restore(self, values: dict[str, Any]) -> None:
+        self.encoder.load_state_dict(values["encoder"])
+        self.optimiser.load_state_dict(values["optimiser"])
+        self.step = values["step"]
 
 
 def train_encoder(

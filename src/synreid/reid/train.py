@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from synreid.reid.batches import PixelBatches
 from synreid.reid.options import ReidOptions
 from synreid.reid.prepare import prepare
 from synreid.reid.seeds import DROPOUT, seed_torch
+from synreid.stage.checkpoint import save_checkpoint
 from synreid.stage.device import autocast, choose_device, use_bfloat16
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, write_json
@@ -195,19 +195,14 @@ def _enter(folder: StageFolder, options: ReidOptions, classes: int, device: torc
 
 
 def _save(state: Training, folder: Path, precision: str) -> None:
-    saved = io.BytesIO()  # plain writes after, since a full disk is then an OSError
-    torch.save(
-        {
-            "step": state.step,
-            "sums": state.sums,
-            "precision": precision,
-            "network": state.network.state_dict(),
-            "optimiser": state.optimiser.state_dict(),
-        },
-        saved,
-    )
-    with atomic_path(folder / CHECKPOINT) as temporary:
-        temporary.write_bytes(saved.getbuffer())
+    values = {
+        "step": state.step,
+        "sums": state.sums,
+        "precision": precision,
+        "network": state.network.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+    }
+    save_checkpoint(folder / CHECKPOINT, values)
 
 
 def fit(
