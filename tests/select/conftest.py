@@ -73,6 +73,32 @@ def real(tmp_path: Path) -> pa.Table:
     return pa.concat_tables([first, _write(tmp_path / "real", test, "real", None, "query")])
 
 
+Varied = Callable[[dict[str, list[tuple[np.ndarray, str]]]], Path]
+
+
+@pytest.fixture
+def varied(tmp_path: Path) -> Varied:
+    """varied({pid: [(picture, its parent's sha256)]}): a finished folder of variations of real persons."""
+
+    def write(persons: dict[str, list[tuple[np.ndarray, str]]]) -> Path:
+        out = tmp_path / "variations"
+        with StageFolder(out, "persons", 1, {}, {}) as folder:
+            pictures = {pid: [picture for picture, _ in pairs] for pid, pairs in persons.items()}
+            table = _write(out, pictures, "variation", "parent", "train")
+            parents = [
+                [{"sha256": parent, "weight": 1.0, "role": "person", "layers": None}]
+                for pairs in persons.values()
+                for _, parent in pairs
+            ]
+            place = table.schema.get_field_index("parents")
+            field = table.schema.field(place)
+            write_table(table.set_column(place, field, pa.array(parents, field.type)), out / "table.parquet")
+            folder.finish()
+        return out
+
+    return write
+
+
 def _write(
     root: Path, persons: dict[str, list[np.ndarray]], origin: str, claim: str | None, split: str | None
 ) -> pa.Table:

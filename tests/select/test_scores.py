@@ -67,6 +67,30 @@ def test_other_mean_is_never_ones_own() -> None:
     assert np.isnan(scores.to_other_mean(features, np.repeat("a", 12))).all()
 
 
+def test_real_mean_is_the_loop_without_the_parent() -> None:
+    rng = np.random.default_rng(0)
+    real, features = rng.normal(size=(7, 4)), rng.normal(size=(5, 4))
+    real_persons = np.array(["b", "a", "b", "a", "c", "a", "a"])
+    real_sha256 = np.array(["0", "1", "2", "3", "4", "1", "6"], dtype=object)  # a has one picture twice
+    persons, parents = np.array(["a", "b", "c", "a", "b"]), np.array(["1", "2", "4", "6", "elsewhere"], dtype=object)
+    found = scores.to_real_mean(features, persons, parents, real, real_persons, real_sha256)
+    for k in range(5):
+        own = [j for j in range(7) if real_persons[j] == persons[k]]
+        others = [j for j in own if real_sha256[j] != parents[k]]
+        mean = sum(real[j] for j in others or own)
+        cosine = sum(mean * features[k]) / (sum(mean**2) * sum(features[k] ** 2)) ** 0.5
+        assert found[k] == pytest.approx(cosine)
+    with pytest.raises(KeyError):
+        scores.to_real_mean(features[:1], np.array(["d"]), parents[:1], real, real_persons, real_sha256)
+
+
+def test_a_real_picture_scores_among_its_persons_as_its_own_variation_does() -> None:
+    features = np.random.default_rng(0).normal(size=(6, 4))
+    persons, sha256 = np.array(["a", "b", "a", "a", "b", "b"]), np.arange(6).astype(str)
+    found = scores.to_real_mean(features, persons, sha256, features, persons, sha256)
+    np.testing.assert_allclose(found, scores.to_own_mean(features, persons))
+
+
 def test_earlier_is_the_nearest_earlier_picture_of_the_person() -> None:
     flat = np.stack([np.full((16, 8, 3), level, np.uint8) for level in (10, 50, 12, 10, 13)])
     found = scores.to_earlier(flat, np.array(["a", "a", "a", "b", "a"]))

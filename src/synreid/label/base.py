@@ -52,3 +52,9 @@ def index_of_classes(pids: np.ndarray) -> tuple[list[str], np.ndarray]:
     names = sorted(set(pids.tolist()))
     place = {name: index for index, name in enumerate(names)}
     return names, np.fromiter((place[pid] for pid in pids), dtype=np.int64, count=len(pids))
+
+
+def made_rows(table: pa.Table) -> np.ndarray:
+    """Return which rows are made pictures, of whatever origin but real, bool [N]."""
+    made: np.ndarray = (column(table, "origin") != "real").astype(bool)
+    return made

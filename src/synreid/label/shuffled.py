@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from synreid.data.table import column
-from synreid.label.base import identities, index_of_classes
+from synreid.label.base import identities, index_of_classes, made_rows
 from synreid.label.new_identity import NewIdentity
 
 SHUFFLE = 100  # keeps its random numbers from those of the training that shares the seed
@@ -29,7 +28,7 @@ class Shuffled(NewIdentity):
     def classes(self, table: pa.Table) -> list[str]:
         """Return the sorted identities of `table`; raises UserError when a row has none."""
         names, index = index_of_classes(identities(table))
-        made = np.flatnonzero(column(table, "origin") != "real")
+        made = np.flatnonzero(made_rows(table))
         index[made] = index[made][np.random.default_rng([self.seed, SHUFFLE, 0]).permutation(len(made))]
         self.index, self.count = torch.from_numpy(index), len(names)
         return names

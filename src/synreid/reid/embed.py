@@ -79,14 +79,17 @@ def embed(model: ReidModel, pictures: np.ndarray, flip: bool | None = None) -> n
     return out
 
 
-def embed_table(model: ReidModel, table: pa.Table) -> np.ndarray:
-    """Return the features of a picture table, float32 [N, D], prepared as the training pictures were."""
+def embed_table(model: ReidModel, table: pa.Table, flip: bool | None = None) -> np.ndarray:
+    """Return the features of a picture table, float32 [N, D], prepared as the training pictures were.
+
+    `flip` is that of `embed`.
+    """
     source = pixels(table, *model.options.through_size)
     out = np.empty((len(table), model.options.embedding), dtype=np.float32)
     with progress("embedding", total=len(table), unit="pictures") as bar:
         for start in range(0, len(table), BLOCK):
             block = enlarge(source[start : start + BLOCK], *model.options.size)
-            out[start : start + BLOCK] = embed(model, block)
+            out[start : start + BLOCK] = embed(model, block, flip)
             bar.advance(len(block))
     return out
 

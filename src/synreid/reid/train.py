@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,9 @@ from synreid.stage.log import say
 from synreid.stage.metrics import MetricsLog
 from synreid.stage.progress import progress
 
+if TYPE_CHECKING:
+    from synreid.reid.teacher import Teacher
+
 STAGE, VERSION = "reid", 2
 MODEL, CLASSES, CHECKPOINT = "model.safetensors", "classes.json", "checkpoint.pt"
 LOG_LINES = 200  # lines of metrics.jsonl in a whole training, about
@@ -53,31 +56,37 @@ def train(
     options: ReidOptions,
     labels: str = "new-identity",
     *,
+    teacher: Path | None = None,
     asked: dict[str, Any] | None = None,
     device: str = "auto",
     checkpoint_seconds: float = 60.0,
 ) -> Path:
     """Train on `real` and `made` pictures and return `out`, a stage folder with model.safetensors and classes.json.
 
-    `labels` names a strategy of the label room. `asked` are the command line's own arguments (paths) for config.yaml,
-    `device` and `checkpoint_seconds` do not change the result. A folder that is complete for the same request is
-    returned as it is; one that was cut off goes on from its checkpoint, to the same weights as if it had not been.
-    The model is that of the last step: no test picture chooses it.
+    `labels` names a strategy of the label room; `teacher` is the folder of a finished model of the real pictures, for
+    the strategy `teacher` and no other. `asked` are the command line's own arguments (paths) for config.yaml, `device`
+    and `checkpoint_seconds` do not change the result. A folder that is complete for the same request is returned as it
+    is; one that was cut off goes on from its checkpoint, to the same weights as if it had not been. The model is that
+    of the last step: no test picture chooses it.
 
     `options.seed` sets the initial weights, the order and augmentation of the pictures, dropout, and shuffled labels.
     Raises UserError for test pictures among the training pictures, missing identities, fewer than two classes,
-    unusable weights, and a loss that is no longer finite (naming the step).
+    unusable weights, a teacher that is missing, of no use or unfit, and a loss that is no longer finite (naming the
+    step).
     """
     parts = [training_rows(part) for part in (real, made) if part is not None and len(part)]
     if not parts:
         raise UserError("there are no training pictures; check that the data has a training split.")
     table = concat(parts)
-    chosen = strategy(labels, options.seed)
+    predict = _teacher(teacher, device)
+    chosen = strategy(labels, options.seed, predict)
     names = chosen.classes(table)
     if len(names) < 2:
         raise UserError(f"{len(names)} identity among the training pictures, but two are needed; check the data.")
     config = {**(asked or {}), "labels": labels, **asdict(options)}
     inputs = {"pictures": table_fingerprint(table), **_weights_input(options)}
+    if predict is not None:
+        inputs["teacher"] = predict.fingerprint
     unnamed = ("data", "out", *(asked or {}))
     with StageFolder(out, STAGE, VERSION, config, inputs, unnamed) as folder:
         if not folder.complete:
@@ -165,6 +174,12 @@ def learn(
     state.sums["wrong"] += float((logits.detach().argmax(1) != probabilities.argmax(1)).sum())
     state.sums["pictures"] += len(pictures)
     return value
+
+
+def _teacher(folder: Path | None, device: str) -> Teacher | None:
+    from synreid.reid.teacher import Teacher  # which reads what this module writes
+
+    return Teacher(folder, device) if folder is not None else None
 
 
 def _weights_input(options: ReidOptions) -> dict[str, str]:

@@ -78,10 +78,10 @@ def calibrate_consistency(
 ) -> ConsistencyCalibration:
     """Threshold for the cosine to the own person's mean, from up to 100 persons of the training rows `real`.
 
-    Each person lends at most `pictures` pictures, as many as a made person has. The threshold is what all but
-    `percentile` percent of the pictures reach, but not above what only `percentile` percent of pictures reach with
-    another person's mean. The second bound is for embedders that were trained on these very persons, as the real
-    arm's own model is: it draws their pictures together far more than those of anyone unseen.
+    Each person lends at most `pictures` pictures, as many as a made person has, or the real person of a variation. The
+    threshold is what all but `percentile` percent of the pictures reach, but not above what only `percentile` percent
+    of pictures reach with another person's mean. The second bound is for embedders that were trained on these very
+    persons, as the real arm's own model is: it draws their pictures together far more than those of anyone unseen.
     """
     sample = rows(real, _sample_persons(column(real, "pid").astype(str), max(pictures, 2)))
     persons = column(sample, "pid").astype(str)

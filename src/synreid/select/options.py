@@ -10,7 +10,8 @@ DetectorName = Literal["auto", "ssdlite", "yolox", "hog", "none"]
 
 @dataclass(frozen=True)
 class SelectOptions:
-    """Which rules discard made pictures, in this order: pedestrian, ssim, consistency, duplicates, too few kept."""
+    """Which rules discard made pictures, in this order: pedestrian, ssim, consistency (of variations: identity),
+    duplicates, too few kept."""
 
     detector: DetectorName = "auto"
     """Who judges whether a picture shows a person: auto takes SSDLite if its weights are on this machine, else
@@ -27,10 +28,12 @@ class SelectOptions:
     """Range of values that SSIM's constants are scaled to: 255 is right for 8 bits, the thesis ran with 4095."""
 
     identity: bool = True
-    """Discard pictures that do not look like the rest of their person (rule consistency)."""
+    """Discard pictures that do not look like the rest of their person (rule consistency), or, being variations, like
+    the real pictures of the person that they come from (rule identity)."""
 
     consistency: float | None = None
-    """Least cosine to the mean of the person's other pictures, -1 to 1; null: taken from real training persons."""
+    """Least cosine to the mean of the person's other pictures, which of a variation are the real ones, -1 to 1; null:
+    taken from real training persons."""
 
     consistency_percentile: float = 5.0
     """Percent of real training pictures that may fall below the consistency threshold taken from them."""

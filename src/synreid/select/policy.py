@@ -65,7 +65,7 @@ class Policy:
         if len(rows) and small[rows].all():
             counts = ", ".join(f"{stage.name} discarded {stage.discarded} of {stage.into}" for stage in self.stages)
             raise UserError(
-                f"No artificial person has {least} pictures left, the least that is asked for ({counts}): "
+                f"No made person has {least} pictures left, the least that is asked for ({counts}): "
                 "make more pictures a person, or lower least_pictures or the thresholds."
             )
         self._discard(TOO_FEW, None, small[rows], None)

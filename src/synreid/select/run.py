@@ -19,6 +19,7 @@ from synreid.features.embedders import Embedder, default_identity_embedder
 from synreid.select import scores
 from synreid.select.calibrate import calibrate_consistency, calibrate_pedestrian, training_rows
 from synreid.select.options import SelectOptions
+from synreid.select.parents import Parents, are_variations, parents_of
 from synreid.select.policy import Policy
 from synreid.select.sheets import discarded_sheet, kept_sheet
 from synreid.stage.errors import UserError
@@ -37,6 +38,7 @@ def select(
     options: SelectOptions | None = None,
     embedder: Embedder | None = None,
     config: dict[str, Any] | None = None,
+    calibration: pa.Table | None = None,
 ) -> Path:
     """Choose among the pictures of a `persons make` folder; returns `out`.
 
@@ -44,8 +46,13 @@ def select(
     only. `embedder` judges identity; without one it is OSNet if its weights are here, else plain pixels. If it has an
     attribute `fingerprint`, that stands for it in the stage's own, else its name does.
 
+    Identity of artificial persons is judged among their own pictures (rule consistency), that of variations by the real
+    training pictures of the person that they come from (rule identity), which `data` must hold. `calibration` are real
+    training pictures to take thresholds from instead of `data`: of persons whom the embedder has not learned from.
+
     Writes selection.parquet (sha256, path, pid, scores, kept, reason), summary.json, kept.png, discarded.png. Raises
-    UserError for options out of range, for missing weights, and when nothing would be kept.
+    UserError for options out of range, for missing weights, for made pictures of several origins, for variations of
+    persons whom the data does not have, and when nothing would be kept.
     """
     options = options or SelectOptions()
     check(options)
@@ -57,12 +64,16 @@ def select(
     real = training_rows(data if isinstance(data, pa.Table) else open_data(data)) if data is not None else None
     judge, judge_note = _pedestrian_judge(options)
     embedder, embedder_note = _identity_judge(options, embedder)
+    parents = parents_of(made, real) if are_variations(made) and embedder is not None else None
+    measured = real if calibration is None else training_rows(calibration)
     inputs = {
         "persons": table_fingerprint(made),
         "data": table_fingerprint(real) if real is not None else "none",
         "detector": judge.name if judge else "none",
         "embedder": str(getattr(embedder, "fingerprint", embedder.name)) if embedder else "none",
     }
+    if measured is not None and calibration is not None:
+        inputs["calibration"] = table_fingerprint(measured)
     source = data if isinstance(data, Path) else None
     named = config or {"persons": Path(persons).resolve(), "data": source, "out": out, **asdict(options)}
     with StageFolder(
@@ -70,7 +81,7 @@ def select(
     ) as folder:
         if folder.complete:
             return folder.path
-        work = _Selection(made, real, options)
+        work = _Selection(made, measured, options, parents)
         work.notes += [note for note in (judge_note, embedder_note) if note]
         work.run(judge, embedder)
         table = work.write(folder.path)
@@ -146,8 +157,10 @@ def _identity_judge(options: SelectOptions, given: Embedder | None) -> tuple[Emb
 class _Selection:
     """One selection at work: its pictures, its policy, and the notes for the reader."""
 
-    def __init__(self, made: pa.Table, real: pa.Table | None, options: SelectOptions) -> None:
-        self.made, self.real, self.options = made, real, options
+    def __init__(
+        self, made: pa.Table, real: pa.Table | None, options: SelectOptions, parents: Parents | None = None
+    ) -> None:
+        self.made, self.real, self.options, self.parents = made, real, options, parents
         self.height, self.width = read_picture(paths(made)[0]).shape[:2]
         self.pictures = pixels(made, self.height, self.width)
         self.policy = Policy(column(made, "pid").astype(str))
@@ -171,11 +184,13 @@ class _Selection:
             policy.at_least("ssim", values, options.ssim)
         if embedder is not None:
             self.judges["embedder"] = embedder.name
-            values = scores.to_own_mean(scores.embed(self._left(), embedder), self._persons_left())
-            policy.at_least("consistency", values, self._consistency_threshold(embedder))
+            if self.parents is None:
+                self._judge_consistency(embedder)
+            else:
+                self._judge_identity(embedder, self.parents)
         if options.duplicates is not None:
             policy.at_least("duplicates", scores.to_earlier(self._left(), self._persons_left()), options.duplicates)
-        if options.least_pictures > 1:
+        if options.least_pictures > 1 and not are_variations(self.made):  # a real person has pictures beside them
             policy.drop_small_persons(options.least_pictures)
         for note in self.notes:
             say(note)
@@ -201,21 +216,48 @@ class _Selection:
             )
         return found.threshold
 
-    def _consistency_threshold(self, embedder: Embedder) -> float:
+    def _judge_consistency(self, embedder: Embedder) -> None:
+        """Compare artificial persons' pictures with each other."""
+        persons = self._persons_left()
+        values = scores.to_own_mean(scores.embed(self._left(), embedder), persons)
+        pictures = int(np.median([len(members) for members in scores.groups(persons)]))
+        self.policy.at_least("consistency", values, self._cosine_threshold("consistency", embedder, pictures))
+
+    def _judge_identity(self, embedder: Embedder, parents: Parents) -> None:
+        """Compare variations with real pictures of their persons, at one resolution."""
+        left, own = self.policy.left, column(parents.pictures, "pid").astype(str)
+        values = scores.to_real_mean(
+            scores.embed(self._left(), embedder),
+            self._persons_left(),
+            parents.sha256[left],
+            scores.embed(pixels(parents.pictures, self.height, self.width), embedder),
+            own,
+            column(parents.pictures, "sha256"),
+        )
+        # all pictures of a person, so that the means of the threshold are as steady as those of the scores
+        pictures = max(len(members) for members in scores.groups(own))
+        if alone := int(parents.alone[left].sum()):
+            self.notes.append(
+                f"{alone} of {len(left)} variations are compared with the very picture that they come from, the only "
+                "one of its person, and score the higher for it."
+            )
+        self.policy.at_least("identity", values, self._cosine_threshold("identity", embedder, pictures))
+
+    def _cosine_threshold(self, rule: str, embedder: Embedder, pictures: int) -> float:
+        """The option's, or that of real training persons with at most `pictures` pictures each."""
         if self.options.consistency is not None:
             return self.options.consistency
         if self.real is None:
             raise UserError(
-                "The consistency threshold is taken from real training persons, but no data was given: name the data, "
+                f"The {rule} threshold is taken from real training persons, but no data was given: name the data, "
                 "give consistency as a number, or set identity to false."
             )
-        counts = [len(members) for members in scores.groups(self._persons_left())]
         found = calibrate_consistency(
-            self.real, embedder, self.height, self.width, int(np.median(counts)), self.options.consistency_percentile
+            self.real, embedder, self.height, self.width, pictures, self.options.consistency_percentile
         )
-        self.calibration["consistency"] = asdict(found)
+        self.calibration[rule] = asdict(found)
         self.notes.append(
-            f"The consistency threshold {found.threshold:.3f} comes from {found.pictures} real training pictures of "
+            f"The {rule} threshold {found.threshold:.3f} comes from {found.pictures} real training pictures of "
             f"{found.persons} persons; {found.other_pass:.0%} of them would pass as another person."
         )
         return found.threshold

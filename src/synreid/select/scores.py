@@ -104,6 +104,30 @@ def to_own_mean(features: np.ndarray, persons: np.ndarray) -> np.ndarray:
     return np.where(counts[index] > 1, cosine, np.nan)
 
 
+def to_real_mean(
+    features: np.ndarray,
+    persons: np.ndarray,
+    parents: np.ndarray,
+    real: np.ndarray,
+    real_persons: np.ndarray,
+    real_sha256: np.ndarray,
+) -> np.ndarray:
+    """Cosine `[N]` of each variation's features `[N, D]` to the mean of its person's other real pictures.
+
+    `parents` `[N]` is the `sha256` of the real picture that a variation comes from; the mean goes over the rows of
+    `real` `[M, D]` of the same person without that one, so that the number is of one kind with `to_own_mean` of real
+    pictures, who do not count themselves either. A person whose only picture is the parent is compared with it, which
+    gives higher values. Raises KeyError for a person without a real picture.
+    """
+    members = {real_persons[rows[0]]: rows for rows in groups(real_persons)}
+    means = np.empty((len(features), real.shape[1]))
+    for k, (person, parent) in enumerate(zip(persons, parents, strict=True)):
+        others = members[person][real_sha256[members[person]] != parent]
+        means[k] = real[others if len(others) else members[person]].mean(0, dtype=np.float64)
+    cosine: np.ndarray = np.sum(means * features, axis=1) / _lengths(means, features)
+    return cosine
+
+
 def to_other_mean(features: np.ndarray, persons: np.ndarray, seed: int = 0) -> np.ndarray:
     """Cosine `[N]` of each picture to the mean of another person drawn at random: what a wrong picture would score."""
     names, index = np.unique(persons, return_inverse=True)
