@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from torch import Tensor
 from synreid.generate.generator import Generator
 from synreid.generate.network import new_generator
 from synreid.generate.options import GanOptions
+from synreid.invert.options import RefineOptions
 from synreid.invert.refine import (
     Difference,
-    RefineOptions,
     ramp,
     refine_styles,
     tune,
@@ -30,6 +31,10 @@ OPTIONS = RefineOptions(steps=60, w_keep=0.0, tune_steps=20, tune_lr=0.01, local
 
 def l2(made: Tensor, real: Tensor) -> Tensor:
     return (made - real).square().mean((1, 2, 3))
+
+
+def squared(real: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda made: l2(made, real)
 
 
 def random_generator(options: GanOptions = GAN, seed: int = 0) -> Generator:
@@ -57,7 +62,7 @@ def generator() -> Generator:
 
 def test_a_picture_that_the_generator_made_is_found_again(generator: Generator) -> None:
     pictures, start = some_pictures(generator, 6, seed=1), some_styles(generator, 6, seed=2)
-    found = refine_styles(generator, pictures, start, l2, OPTIONS)
+    found = refine_styles(generator, pictures, start, squared, OPTIONS)
     before, after = (l2(generator.synthesize(w), pictures) for w in (start, found))
     assert found.shape == start.shape
     assert (after < before / 10).all()
@@ -70,16 +75,16 @@ def test_the_first_step_is_adams_by_hand(generator: Generator) -> None:
     (slope,) = torch.autograd.grad(l2(generator.synthesize(w), pictures).sum(), w)
     options = dataclasses.replace(OPTIONS, steps=1, lr=0.1, batch=2)
     expected = start - 0.1 * ramp(0, 1) * slope / (slope.abs() + 1e-8)
-    torch.testing.assert_close(refine_styles(generator, pictures, start, l2, options), expected)
+    torch.testing.assert_close(refine_styles(generator, pictures, start, squared, options), expected)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_neighbours_do_not_matter(generator: Generator, precision: str) -> None:
     options = dataclasses.replace(OPTIONS, steps=30, precision=precision)
     pictures, start = some_pictures(generator, 7, seed=1), some_styles(generator, 7, seed=2)
-    together = refine_styles(generator, pictures, start, l2, options)
+    together = refine_styles(generator, pictures, start, squared, options)
     for chosen in ([6, 2], [5, 4, 3, 2, 1]):
-        apart = refine_styles(generator, pictures[chosen], start[chosen], l2, options)
+        apart = refine_styles(generator, pictures[chosen], start[chosen], squared, options)
         torch.testing.assert_close(apart, together[chosen], rtol=0, atol=1e-4)
 
 
@@ -87,7 +92,8 @@ def test_w_keep_holds_styles_where_they_began(generator: Generator) -> None:
     pictures, start = some_pictures(generator, 4, seed=1), some_styles(generator, 4, seed=2)
     moved = [
         (
-            refine_styles(generator, pictures, start, l2, dataclasses.replace(OPTIONS, steps=30, w_keep=keep)) - start
+            refine_styles(generator, pictures, start, squared, dataclasses.replace(OPTIONS, steps=30, w_keep=keep))
+            - start
         ).norm()
         for keep in (0.0, 1.0, 100.0)
     ]
@@ -110,8 +116,8 @@ def test_the_generator_stays_as_it_was(cfg: str) -> None:
     before = save(generator.state_dict())
     w = torch.randn(2, generator.num_ws, generator.w_dim)
     options = dataclasses.replace(OPTIONS, steps=2, tune_steps=2, locality=1.0, batch=2)
-    refine_styles(generator, some_noise(2, seed=3), w, l2, options)
-    tuned = tune(generator, some_noise(2, seed=3), w, l2, options).apply_to(generator)
+    refine_styles(generator, some_noise(2, seed=3), w, squared, options)
+    tuned = tune(generator, some_noise(2, seed=3), w, squared, options).apply_to(generator)
     assert save(generator.state_dict()) == before
     assert save(tuned.state_dict()) != before
     assert generator.training
@@ -121,7 +127,7 @@ def test_the_generator_stays_as_it_was(cfg: str) -> None:
 
 def test_tuning_shows_pictures_that_no_style_does(generator: Generator) -> None:
     pictures, w = some_noise(6, seed=3), some_styles(generator, 6, seed=2)
-    difference = tune(generator, pictures, w, l2, OPTIONS)
+    difference = tune(generator, pictures, w, squared, OPTIONS)
     before, after = (l2(net.synthesize(w), pictures).mean() for net in (generator, difference.apply_to(generator)))
     assert after < before / 2
     assert not any(name.startswith("mapping.") for name in difference.tensors)
@@ -130,7 +136,8 @@ def test_tuning_shows_pictures_that_no_style_does(generator: Generator) -> None:
 def test_tuning_does_not_depend_on_how_a_person_is_cut_into_batches(generator: Generator) -> None:
     pictures, w = some_noise(5, seed=3), some_styles(generator, 5, seed=2)
     whole, cut = (
-        tune(generator, pictures, w, l2, dataclasses.replace(OPTIONS, tune_steps=3, batch=batch)) for batch in (5, 2)
+        tune(generator, pictures, w, squared, dataclasses.replace(OPTIONS, tune_steps=3, batch=batch))
+        for batch in (5, 2)
     )
     for name, change in whole.tensors.items():
         torch.testing.assert_close(cut.tensors[name], change, rtol=0, atol=1e-3)
@@ -141,7 +148,7 @@ def test_locality_keeps_other_pictures_nearer(generator: Generator) -> None:
     others = some_styles(generator, 32, seed=9)
     before = generator.synthesize(others)
     moved = [
-        l2(tune(generator, pictures, w, l2, options).apply_to(generator).synthesize(others), before).mean()
+        l2(tune(generator, pictures, w, squared, options).apply_to(generator).synthesize(others), before).mean()
         for options in (OPTIONS, dataclasses.replace(OPTIONS, locality=1.0))
     ]
     assert moved[1] < moved[0] / 1.5
@@ -150,8 +157,8 @@ def test_locality_keeps_other_pictures_nearer(generator: Generator) -> None:
 def test_many_persons_are_each_as_if_alone(generator: Generator) -> None:
     persons = [(some_noise(n, seed=n), some_styles(generator, n, seed=n)) for n in (2, 5)]
     options = dataclasses.replace(OPTIONS, tune_steps=3, locality=0.1)
-    together = list(tune_many(generator, persons, l2, options))
-    alone = [tune(generator, pictures, w, l2, options) for pictures, w in reversed(persons)]
+    together = list(tune_many(generator, persons, squared, options))
+    alone = [tune(generator, pictures, w, squared, options) for pictures, w in reversed(persons)]
     assert [found.fingerprint for found in together] == [found.fingerprint for found in reversed(alone)]
     assert together[0].fingerprint != together[1].fingerprint
 
@@ -159,7 +166,7 @@ def test_many_persons_are_each_as_if_alone(generator: Generator) -> None:
 @pytest.fixture(scope="module")
 def difference(generator: Generator) -> Difference:
     options = dataclasses.replace(OPTIONS, tune_steps=3)
-    return tune(generator, some_noise(2, seed=3), some_styles(generator, 2, seed=2), l2, options)
+    return tune(generator, some_noise(2, seed=3), some_styles(generator, 2, seed=2), squared, options)
 
 
 def test_a_difference_is_what_it_was_when_it_is_read_again(
@@ -209,20 +216,20 @@ def test_what_does_not_fit_is_said(generator: Generator) -> None:
     ):
         for method in (refine_styles, tune):
             with pytest.raises(UserError, match=words):
-                method(generator, given, styles, l2, OPTIONS)
+                method(generator, given, styles, squared, OPTIONS)
 
 
 def test_an_optimisation_that_runs_away_is_said(generator: Generator) -> None:
     pictures, w = some_noise(3, seed=3), some_styles(generator, 3, seed=2)
     pictures[1] = torch.nan
     with pytest.raises(UserError, match="styles of picture 1 are no numbers"):
-        refine_styles(generator, pictures, w, l2, dataclasses.replace(OPTIONS, steps=2))
+        refine_styles(generator, pictures, w, squared, dataclasses.replace(OPTIONS, steps=2))
     with pytest.raises(UserError, match="smaller tune_lr"):
-        tune(generator, pictures, w, l2, dataclasses.replace(OPTIONS, tune_steps=2))
+        tune(generator, pictures, w, squared, dataclasses.replace(OPTIONS, tune_steps=2))
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", 0), ("lr", float("nan")), ("w_keep", -1), ("locality_share", 1.5), ("batch", 0)]
+    ("name", "value"), [("steps", -1), ("lr", float("nan")), ("w_keep", -1), ("locality_share", 1.5), ("batch", 0)]
 )
 def test_an_option_that_nothing_can_be_refined_with_is_named(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"refinement option {name} is"):

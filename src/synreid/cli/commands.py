@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
-from synreid.invert.options import EncoderOptions
+from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
 
@@ -182,6 +182,44 @@ def encoder_train(
     print(train_encoder(table, gan, out, options, reid, asked))
 
 
+def encoder_invert(
+    encoder: Path,
+    *,
+    gan: Path,
+    data: Path,
+    out: Path,
+    options: RefineOptions,
+    reid: Path | None = None,
+    split: Literal["train", "query", "gallery"] = "train",
+    subset: float = 1.0,
+    subset_seed: int = 0,
+    camera_pattern: str | None = None,
+) -> None:
+    """Find a generator's styles for real pictures: the encoder's, refined; a run that was cut off goes on.
+
+    Args:
+        encoder: Folder of a finished `encoder train`.
+        gan: The generator that the encoder was trained with.
+        data: Folder or CSV file of person pictures.
+        out: Folder for the latents, their table and a sheet to look at.
+        options: How far styles are refined, and whether the generator is tuned to each person.
+        reid: Folder of a finished `reid train`, for the identity loss; left out, there is none.
+        split: Which pictures are inverted; variations are made from `train` only.
+        subset: Share of the training persons whose pictures are inverted, above 0 and up to 1.
+        subset_seed: Seed of the draw of those persons.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.splits import subset as part_of
+    from synreid.data.table import pick
+    from synreid.invert.latents import invert_pictures
+
+    table = pick(part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed), split=split)
+    drawn = {"split": split, "subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
+    asked = {"encoder": encoder, "gan": gan, "data": data, "out": out, "reid": reid, **drawn}
+    print(invert_pictures(table, gan, encoder, out, options, reid, {**asked, **dataclasses.asdict(options)}))
+
+
 def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:
     """Make artificial persons with a trained generator: the same options give the same bytes.
 
@@ -193,6 +231,47 @@ def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:
     from synreid.generate.persons import make_persons
 
     print(make_persons(gan, out, options))
+
+
+def persons_vary(
+    gan: Path,
+    encoder: Path,
+    *,
+    out: Path,
+    options: VaryOptions,
+    data: Path | None = None,
+    steps: int = 100,
+    subset: float = 1.0,
+    subset_seed: int = 0,
+    camera_pattern: str | None = None,
+) -> None:
+    """Make variations of real persons: pictures that show the same person otherwise. They are pictures of real people.
+
+    Args:
+        gan: Folder of a finished `gan train` or `gan import`, the file of one of its snapshots, or `street`, which is
+            shipped.
+        encoder: Folder of a finished `encoder train` with that generator, or of a finished `encoder invert`, whose
+            latents are then taken.
+        out: Folder for the pictures and their table.
+        options: How many variations, and how they differ.
+        data: Folder or CSV file of person pictures, whose training split is varied; not needed with `encoder invert`'s
+            latents.
+        steps: Steps that each picture's styles are refined for; `encoder invert` has all options of refinement.
+        subset: Share of the training persons to vary, above 0 and up to 1.
+        subset_seed: Seed of the draw of those persons.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from synreid.data.scan import open_data
+    from synreid.data.splits import subset as part_of
+    from synreid.invert.vary import vary_persons
+
+    table = None
+    if data is not None:
+        table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    drawn = {"subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
+    asked = {"gan": gan, "encoder": encoder, "data": data, "out": out, "steps": steps, **drawn}
+    refine = RefineOptions(steps=steps)
+    print(vary_persons(gan, encoder, table, out, options, refine, {**asked, **dataclasses.asdict(options)}))
 
 
 def select_run(
@@ -228,7 +307,8 @@ def reid_train(
     out: Path,
     options: ReidOptions,
     add: Path | None = None,
-    labels: Literal["new-identity", "shuffled"] = "new-identity",
+    labels: Literal["new-identity", "shuffled", "smoothed", "teacher"] = "new-identity",
+    teacher: Path | None = None,
     camera_pattern: str | None = None,
 ) -> None:
     """Train a re-ID model on the training split of a folder, with artificial persons added if asked.
@@ -238,7 +318,9 @@ def reid_train(
         out: Folder for the model and its curves.
         options: The model and its training.
         add: Artificial persons to add: a selection (its kept pictures) or a persons folder (all of them).
-        labels: How made pictures are labelled.
+        labels: How made pictures are labelled: by the identity they claim (new-identity), that smoothed (smoothed) or
+            mixed half and half with the teacher's prediction (teacher), or by another's at random (shuffled).
+        teacher: Folder of a finished `reid train` on the real pictures alone, for labels teacher.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
@@ -247,8 +329,9 @@ def reid_train(
     from synreid.select.made import made_pictures
 
     made = made_pictures(add) if add is not None else None
-    asked = {"data": data, "out": out, "add": add, "camera_pattern": camera_pattern}
-    print(train(pick(open_data(data, camera_pattern), split="train"), made, out, options, labels, asked=asked))
+    asked = {"data": data, "out": out, "add": add, "teacher": teacher, "camera_pattern": camera_pattern}
+    real = pick(open_data(data, camera_pattern), split="train")
+    print(train(real, made, out, options, labels, teacher=teacher, asked=asked))
 
 
 def reid_evaluate(model: Path, *, data: Path, out: Path | None = None, camera_pattern: str | None = None) -> None:

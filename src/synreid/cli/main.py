@@ -26,7 +26,7 @@ GROUPS = {
     "data": "look at a data set, or draw the embedded one",
     "gan": "train a generator",
     "encoder": "from real pictures to a generator's styles",
-    "persons": "make artificial persons",
+    "persons": "make artificial persons, or variations of real ones",
     "select": "keep the good pictures",
     "reid": "train and evaluate re-ID models",
 }
@@ -38,7 +38,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "gan show": commands.gan_show,
     "gan measure": commands.gan_measure,
     "encoder train": commands.encoder_train,
+    "encoder invert": commands.encoder_invert,
     "persons make": commands.persons_make,
+    "persons vary": commands.persons_vary,
     "select run": commands.select_run,
     "reid train": commands.reid_train,
     "reid evaluate": commands.reid_evaluate,

@@ -24,6 +24,7 @@ from synreid.generate.persons import layer_group
 from synreid.invert.options import EncoderOptions
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
+from synreid.stage.fingerprint import file_digest
 
 ENCODER = "encoder.safetensors"
 HEADER = "encoder"  # key of the file's metadata
@@ -142,9 +143,7 @@ def load_encoder(folder: Path, gan: Path) -> Encoder:
     `folder` may be the encoder's file, `gan` a snapshot's. Raises UserError for a missing or damaged file, and for
     another generator than the encoder was trained with.
     """
-    path = folder if folder.suffix == ".safetensors" else folder / ENCODER
-    if not path.exists():
-        raise UserError(f"{path} does not exist; name the folder of a finished encoder train run.")
+    path = _file(folder)
     try:
         with safe_open(path, "pt") as file:
             found = json.loads(file.metadata()[HEADER])
@@ -161,6 +160,18 @@ def load_encoder(folder: Path, gan: Path) -> Encoder:
             "name its own generator, or train an encoder for this one."
         )
     return encoder.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def encoder_fingerprint(folder: Path) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of the encoder in `folder`, which may also be its file."""
+    return file_digest(_file(folder))[:16]
+
+
+def _file(folder: Path) -> Path:
+    path = folder if folder.suffix == ".safetensors" else folder / ENCODER
+    if not path.exists():
+        raise UserError(f"{path} does not exist; name the folder of a finished encoder train run.")
+    return path
 
 
 class _Conv(nn.Conv2d):

@@ -127,19 +127,22 @@ class InversionLosses(nn.Module):
 
     def forward(self, w: Tensor, made: Tensor, target: dict[str, object]) -> dict[str, Tensor]:
         """Return each loss [N], not weighted, of styles [N, num_ws, w_dim] and their pictures [N, 3, H, W]."""
+        values = self.compare(made, target)
+        if "w_norm" in self.weights:
+            values["w_norm"] = w_norm_loss(w, self.mean)  # type: ignore[arg-type]
+        return values
+
+    def compare(self, made: Tensor, target: dict[str, object]) -> dict[str, Tensor]:
+        """Return each loss [N] that compares pictures, not weighted: all but that of the styles."""
         values: dict[str, Tensor] = {}
-        for name in self.weights:
-            if name == "l2":
-                values[name] = l2_loss(made, target["l2"])  # type: ignore[arg-type]
-            elif name == "w_norm":
-                values[name] = w_norm_loss(w, self.mean)  # type: ignore[arg-type]
-            else:
-                judge = self.judges[name]
-                values[name] = judge.distance(judge.features(made), target[name])  # type: ignore[operator]
+        if "l2" in self.weights:
+            values["l2"] = l2_loss(made, target["l2"])  # type: ignore[arg-type]
+        for name, judge in self.judges.items():
+            values[name] = judge.distance(judge.features(made), target[name])  # type: ignore[operator]
         return values
 
     def total(self, values: dict[str, Tensor]) -> Tensor:
-        """Return the weighted sum [N] of what `forward` returned."""
+        """Return the weighted sum [N] of what `forward` or `compare` returned."""
         return torch.stack([self.weights[name] * value for name, value in values.items()]).sum(dim=0)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of an encoder's training."""
+"""What can be asked of an encoder's training, of refinement, and of variations."""
 
 from __future__ import annotations
 
@@ -57,6 +57,53 @@ class EncoderOptions:
                 )
 
 
+@dataclass(frozen=True)
+class RefineOptions:
+    """How far styles, then weights, go to show real pictures."""
+
+    steps: int = 100
+    """Steps that each picture's styles are optimised for; 0 leaves them as the encoder found them."""
+    lr: float = 0.1
+    """Learning rate of the styles (Adam, betas 0.9 and 0.999), at the ramp's top."""
+    w_keep: float = 0.01
+    """Weight of the mean squared distance of a picture's styles from where they began: more keeps them editable, less
+    shows the picture better."""
+    tune_steps: int = 0
+    """Steps that the generator's weights are then optimised for, for each person by itself (pivotal tuning); every step
+    sees all pictures of the person. 0 leaves the generator as it is."""
+    tune_lr: float = 1e-3
+    """Learning rate of the weights (Adam, betas 0.9 and 0.999), at the ramp's top; the paper has 3e-4 and 350 steps."""
+    locality: float = 0.1
+    """Weight of the loss by which pictures near a person's own must look as before; 0 leaves it out."""
+    locality_share: float = 0.5
+    """How far those lie from a pivot on the way to a random style, 0 to 1. (The paper goes a fixed length, which
+    depends on the scale of a generator's styles.)"""
+    locality_pictures: int = 4
+    """How many of those are drawn for a step (the paper: 1)."""
+    batch: int = 16
+    """Pictures that are worked through at a time. Where styles are refined the last batch is filled up to this size,
+    since rounding depends on it: for a single picture 1 is quicker."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Number format of convolutions; auto takes bfloat16 where the device computes in it."""
+    seed: int = 0
+    """Seed of the styles that locality looks at."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a value that nothing can be refined with."""
+        for name in ("lr", "tune_lr", "locality_pictures", "batch"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"refinement option {name} is {getattr(self, name)}, but must be above 0; correct it.")
+        for name in ("steps", "tune_steps", "w_keep", "locality", "seed"):
+            if not getattr(self, name) >= 0:
+                raise UserError(
+                    f"refinement option {name} is {getattr(self, name)}, but must not be negative; correct it."
+                )
+        if not 0 <= self.locality_share <= 1:
+            raise UserError(
+                f"refinement option locality_share is {self.locality_share}, but must lie in 0 to 1; correct it."
+            )
+
+
 ENCODER_PRESETS: dict[str, dict[str, Any]] = {
     # what the thesis leaves open is as the defaults are
     "thesis": {
@@ -64,3 +111,41 @@ ENCODER_PRESETS: dict[str, dict[str, Any]] = {
         **{"l2": 1.0, "lpips": 0.8, "identity": 0.1},
     },
 }
+
+
+Way = Literal["inversion", "mix", "between", "camera", "transfer", "sefa", "pca"]
+
+
+@dataclass(frozen=True)
+class VaryOptions:
+    """How many variations of each real person to make, and how they differ from the person's own pictures."""
+
+    images: int = 20
+    """Variations of each person."""
+    allow_fewer: bool = False
+    """Whether a person whose pictures do not give so many that differ may have fewer; else that is an error."""
+    ways: tuple[Way, ...] = ("mix", "between", "camera", "transfer", "sefa", "pca")
+    """What is done with a picture's styles, in turn. `mix`: `layers` come from another person's picture. `between`: a
+    point between two pictures of the person. `camera`: the mean difference between its camera and another is added.
+    `transfer`: the difference between two pictures of another person is added. `sefa`, `pca`: a step along a direction
+    found in the generator's weights, or in its styles. `inversion`: nothing, as a control."""
+    layers: str = "coarse"
+    """Layers that `mix`, `sefa` and `pca` change: `coarse`, `medium`, `fine`, or a range such as `0-3`; `gan layers`
+    measures which ones hold what."""
+    strength: float = 1.0
+    """Factor of what `camera` and `transfer` add, and the largest step of `sefa` and `pca`, in standard deviations of
+    the styles along the direction."""
+    components: int = 8
+    """Directions that `sefa` and `pca` draw from, the strongest ones."""
+    seed: int = 0
+    """Seed of all that is drawn."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a value that nothing can be varied with."""
+        for name, low, high in (("images", 1, 9_999), ("components", 1, 512), ("strength", 0.0, 10.0)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"{name} is {getattr(self, name)}, but must lie in {low} to {high}; correct it.")
+        if not self.ways or len(set(self.ways)) < len(self.ways):
+            raise UserError(f"ways {list(self.ways)} must be different ways to vary, at least one.")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}, but must not be negative; correct it.")

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from synreid.generate.generator import Generator
+from synreid.invert.options import RefineOptions
 from synreid.stage.device import autocast
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
@@ -32,54 +32,9 @@ from synreid.stage.progress import progress
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps: StyleGAN2, appendix D
 HEADER = "difference"  # key of a file's metadata
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""From made and real pictures [N, 3, H, W] in -1 to 1 to one number a picture [N], each from its own pair only."""
-
-
-@dataclass(frozen=True)
-class RefineOptions:
-    """How far styles, then weights, go to show real pictures."""
-
-    steps: int = 100
-    """Steps that the styles are optimised for."""
-    lr: float = 0.1
-    """Learning rate of the styles (Adam, betas 0.9 and 0.999), at the ramp's top."""
-    w_keep: float = 0.01
-    """Weight of the mean squared distance of a picture's styles from where they began: more keeps them editable, less
-    shows the picture better."""
-    tune_steps: int = 50
-    """Steps that a person's weights are optimised for; every step sees all pictures of the person."""
-    tune_lr: float = 1e-3
-    """Learning rate of the weights (Adam, betas 0.9 and 0.999), at the ramp's top; the paper has 3e-4 and 350 steps."""
-    locality: float = 0.1
-    """Weight of the loss by which pictures near a person's own must look as before; 0 leaves it out."""
-    locality_share: float = 0.5
-    """How far those lie from a pivot on the way to a random style, 0 to 1. (The paper goes a fixed length, which
-    depends on the scale of a generator's styles.)"""
-    locality_pictures: int = 4
-    """How many of those are drawn for a step (the paper: 1)."""
-    batch: int = 16
-    """Pictures that are worked through at a time. Where styles are refined the last batch is filled up to this size,
-    since rounding depends on it: for a single picture 1 is quicker."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number format of convolutions; auto takes bfloat16 where the device computes in it."""
-    seed: int = 0
-    """Seed of the styles that locality looks at."""
-
-    def __post_init__(self) -> None:
-        """Raise UserError for a value that nothing can be refined with."""
-        for name in ("steps", "lr", "tune_steps", "tune_lr", "locality_pictures", "batch"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"refinement option {name} is {getattr(self, name)}, but must be above 0; correct it.")
-        for name in ("w_keep", "locality", "seed"):
-            if not getattr(self, name) >= 0:
-                raise UserError(
-                    f"refinement option {name} is {getattr(self, name)}, but must not be negative; correct it."
-                )
-        if not 0 <= self.locality_share <= 1:
-            raise UserError(
-                f"refinement option locality_share is {self.locality_share}, but must lie in 0 to 1; correct it."
-            )
+Loss = Callable[[Tensor], Callable[[Tensor], Tensor]]
+"""From real pictures [N, 3, H, W] in -1 to 1 to a judge: it gives made pictures of that shape one number each [N], from
+its own pair only. What is looked at in the real pictures is so worked out once, not at every step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,17 +143,21 @@ def tune(generator: Generator, pictures: Tensor, w: Tensor, loss: Loss, options:
     pictures, w = pictures.to(device), w.to(device).float()
     adam = torch.optim.Adam(learned, lr=options.tune_lr)
     rng = torch.Generator().manual_seed(options.seed)
+    batches = [
+        (pivots, _judge(loss, real, options))
+        for real, pivots in zip(pictures.split(options.batch), w.split(options.batch), strict=True)
+    ]
     for step in range(options.tune_steps):
         adam.param_groups[0]["lr"] = options.tune_lr * ramp(step, options.tune_steps)
         adam.zero_grad()
-        for real, pivots in zip(pictures.split(options.batch), w.split(options.batch), strict=True):
-            shown = _losses(network, pivots, real, loss, options).sum() / len(w)
+        for pivots, judge in batches:
+            shown = _losses(network, pivots, judge, options).sum() / len(w)
             shown.backward(inputs=learned)
         if options.locality:
             near = _near(before, w, options, rng)
             with torch.no_grad(), autocast(device, options.precision):
                 as_before = before.synthesize(near)
-            moved = options.locality * _losses(network, near, as_before, loss, options).mean()
+            moved = options.locality * _losses(network, near, _judge(loss, as_before, options), options).mean()
             moved.backward(inputs=learned)
         adam.step()
     changes = {name: (weight - old[name]).detach().half().cpu().contiguous() for name, weight in weights.items()}
@@ -227,10 +186,11 @@ def _refined(network: Generator, real: Tensor, start: Tensor, loss: Loss, option
     """Return the styles of one batch. Adam works number by number, so the sum over pictures keeps them apart."""
     w = start.clone().requires_grad_(True)
     adam = torch.optim.Adam([w], lr=options.lr)
+    judge = _judge(loss, real, options)
     for step in range(options.steps):
         adam.param_groups[0]["lr"] = options.lr * ramp(step, options.steps)
         away = (w - start).square().mean(dim=(1, 2))
-        total = (_losses(network, w, real, loss, options) + options.w_keep * away).sum()
+        total = (_losses(network, w, judge, options) + options.w_keep * away).sum()
         (w.grad,) = torch.autograd.grad(total, w)
         adam.step()
     return w.detach()
@@ -245,9 +205,15 @@ def _filled(x: Tensor, batch: int) -> Tensor:
     return torch.cat([x, x[-1:].expand(-len(x) % batch, *x.shape[1:])])
 
 
-def _losses(network: Generator, w: Tensor, real: Tensor, loss: Loss, options: RefineOptions) -> Tensor:
+@torch.no_grad()
+def _judge(loss: Loss, real: Tensor, options: RefineOptions) -> Callable[[Tensor], Tensor]:
+    with autocast(real.device, options.precision):
+        return loss(real)
+
+
+def _losses(network: Generator, w: Tensor, judge: Callable[[Tensor], Tensor], options: RefineOptions) -> Tensor:
     with autocast(w.device, options.precision):
-        return loss(network.synthesize(w), real)
+        return judge(network.synthesize(w))
 
 
 @torch.no_grad()

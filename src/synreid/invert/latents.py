@@ -1,0 +1,268 @@
+"""Latents of real pictures: the styles that an encoder finds, refined, as a file beside the pictures' table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from synreid.data.pixels import pixels
+from synreid.data.sheets import sheet, shown_scale, write_picture
+from synreid.data.table import TABLE, column, read_table, table_fingerprint, write_table
+from synreid.generate.generator import Generator
+from synreid.generate.network import generator_fingerprint, generator_place, load_generator
+from synreid.generate.sample import BATCH, to_uint8
+from synreid.invert.encoder import Encoder, encoder_fingerprint, load_encoder, mean_latent
+from synreid.invert.losses import InversionLosses
+from synreid.invert.options import RefineOptions
+from synreid.invert.refine import Difference, refine_styles, tune
+from synreid.reid.embed import load_model
+from synreid.stage.device import autocast, choose_device
+from synreid.stage.errors import UserError
+from synreid.stage.files import atomic_path
+from synreid.stage.fingerprint import file_digest
+from synreid.stage.folder import StageFolder, read_run
+from synreid.stage.progress import progress
+
+STAGE, VERSION = "latents", 1
+LATENTS = "latents.safetensors"
+HEADER = "latents"  # key of the file's metadata
+PARTS, TUNED = "parts", "tuned"
+BLOCK = 128  # pictures between two savings
+SHOWN = 12  # rows of the sheet
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """Styles `w`, float32 [N, num_ws, w_dim], of the N real pictures in `table`, for one generator.
+
+    `generator` is the generator's fingerprint and `fingerprint` names the latents. `folder` is where they lie.
+    """
+
+    table: pa.Table
+    w: Tensor
+    generator: str
+    fingerprint: str
+    folder: Path
+
+    def tuned(self, generator: Generator, pid: str) -> Generator:
+        """Return the generator tuned to a person, or `generator` itself where none was tuned."""
+        path = _tuned_path(self.folder, self.table, pid)
+        return Difference.load(path).apply_to(generator) if path.exists() else generator
+
+
+def invert_pictures(
+    table: pa.Table,
+    gan: Path,
+    encoder: Path,
+    out: Path,
+    options: RefineOptions,
+    reid: Path | None = None,
+    config: dict[str, Any] | None = None,
+) -> Path:
+    """Find styles of the generator `gan` for every picture of `table` and return `out`.
+
+    `encoder` is the folder of a finished `encoder train` with that generator. Its styles are refined by the losses
+    that it was trained with; `reid`, the folder of a finished `reid train`, is for the identity loss. Writes
+    `table.parquet` (the pictures, and each loss before and after refinement), `latents.safetensors` (`w`) and
+    `inverted.png` (real pictures beside the encoder's and the refined ones); with `tune_steps` also the difference of
+    a generator tuned to each person, in `tuned/`. A run that was cut off goes on.
+
+    Raises UserError for an encoder of another generator, and where there are no pictures.
+    """
+    place = generator_place(gan)
+    network = load_encoder(encoder, place)
+    if not len(table):
+        raise UserError("there are no pictures to invert; check that the data has the split that is asked for.")
+    inputs = {
+        "data": table_fingerprint(table),
+        "gan": generator_fingerprint(place),
+        "encoder": encoder_fingerprint(encoder),
+    }
+    if reid is not None:
+        inputs["reid"] = load_model(reid, "cpu").fingerprint
+    asked = config or dataclasses.asdict(options)
+    unnamed = ("data", "out", "gan", "encoder", "reid", "split", "subset", "subset_seed", "camera_pattern")
+    with StageFolder(out, STAGE, VERSION, asked, inputs, unnamed) as folder:
+        if not folder.complete:
+            inversion = Inversion(load_generator(place), network, options, reid)
+            outputs = _write(inversion, table, folder)
+            folder.finish(outputs, pictures=len(table))
+    return out
+
+
+def load_latents(folder: Path, gan: Path) -> Latents:
+    """Return the latents of a finished `encoder invert`; raises UserError where they are of another generator."""
+    run = read_run(folder, STAGE)
+    path = folder / LATENTS
+    try:
+        with safe_open(path, "pt") as file:
+            trained_with = json.loads(file.metadata()[HEADER])["generator"]
+        w = load_file(path)["w"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); run encoder invert again.") from error
+    given = generator_fingerprint(generator_place(gan))
+    if trained_with != given:
+        raise UserError(
+            f"{path} holds styles of generator {trained_with}, but {gan} is generator {given}; "
+            "name their own generator, or invert the pictures for this one."
+        )
+    return Latents(read_table(folder / TABLE), w, trained_with, run["fingerprint"], folder)
+
+
+class Inversion:
+    """Encoder and refinement at work on pictures of one generator."""
+
+    def __init__(
+        self, generator: Generator, encoder: Encoder, options: RefineOptions, reid: Path | None = None
+    ) -> None:
+        self.options = options
+        self.device = choose_device(encoder.options.device)
+        self.generator, self.encoder = generator.to(self.device), encoder.to(self.device)
+        learned_by = dataclasses.replace(encoder.options, identity=encoder.options.identity if reid else 0.0)
+        self.losses = InversionLosses(learned_by, mean_latent(self.generator), reid).to(self.device).eval()
+
+    @property
+    def names(self) -> list[str]:
+        """The losses, as columns are named."""
+        return list(self.losses.weights)
+
+    def encode(self, pictures: np.ndarray) -> Tensor:
+        """Return the encoder's styles [N, num_ws, w_dim], on the CPU, of pictures, uint8 [N, H, W, 3]."""
+        found = []
+        for start in range(0, len(pictures), self.options.batch):
+            real = self._values(pictures[start : start + self.options.batch])
+            with autocast(self.device, self.options.precision):
+                found.append(self.encoder.invert(self.generator, real, self.encoder.options.passes)[0].float().cpu())
+        return torch.cat(found)
+
+    def refine(self, pictures: np.ndarray, w: Tensor) -> Tensor:
+        """Return refined styles, of the shape of `w` [N, num_ws, w_dim]."""
+        if not self.options.steps:
+            return w
+        return refine_styles(self.generator, self._values(pictures), w, self._loss, self.options)
+
+    def tune(self, pictures: np.ndarray, w: Tensor) -> Difference:
+        """Return what must change in the generator for one person's pictures and styles."""
+        return tune(self.generator, self._values(pictures), w, self._loss, self.options)
+
+    @torch.no_grad()
+    def judged(self, pictures: np.ndarray, w: Tensor) -> dict[str, np.ndarray]:
+        """Return each loss, float32 [N], of the pictures that `w` gives against the real ones."""
+        parts: list[dict[str, Tensor]] = []
+        for start in range(0, len(pictures), BATCH):
+            real, styles = self._values(pictures[start : start + BATCH]), w[start : start + BATCH].to(self.device)
+            with autocast(self.device, self.options.precision):
+                parts.append(self.losses(styles, self.generator.synthesize(styles), self.losses.target(real)))
+        return {name: torch.cat([part[name].float().cpu() for part in parts]).numpy() for name in self.names}
+
+    def _loss(self, real: Tensor) -> Callable[[Tensor], Tensor]:
+        target = self.losses.target(real)
+        return lambda made: self.losses.total(self.losses.compare(made, target))
+
+    def _values(self, pictures: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.no_grad()
+def show(generator: Generator, w: Tensor) -> np.ndarray:
+    """Return the pictures, uint8 [N, H, W, 3], of styles `w` [N, num_ws, w_dim], with the generator's constant noise.
+
+    Batches are filled up to one size, so that a picture's bytes do not depend on its neighbours.
+    """
+    device = next(generator.parameters()).device
+    made = []
+    for part in w.split(BATCH):
+        filled = torch.cat([part, part[-1:].expand(BATCH - len(part), -1, -1)]).to(device)
+        made.append(to_uint8(generator.synthesize(filled)[: len(part)]))
+    return np.concatenate(made)
+
+
+def persons_rows(table: pa.Table) -> dict[str, np.ndarray]:
+    """Return the row numbers of each person, persons by name; rows without an identity are left out."""
+    pids = column(table, "pid")
+    known = sorted({pid for pid in pids if pid is not None})
+    return {pid: np.flatnonzero(pids == pid) for pid in known}
+
+
+def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[str, str]:
+    """Work through the pictures, block by block, and write everything; returns the digests of what was written."""
+    height, width = inversion.generator.height, inversion.generator.width
+    pictures = pixels(table, height, width)
+    parts = [load_file(path) for path in _parts(inversion, pictures, folder.path / PARTS)]
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    w = whole.pop("w")
+    if inversion.options.tune_steps:
+        _tune(inversion, table, pictures, w, folder.path)
+    for name, values in whole.items():
+        table = table.append_column(name, pa.array(values.numpy()))
+    header = {HEADER: json.dumps({"generator": folder.inputs["gan"]})}
+    with atomic_path(folder.path / LATENTS) as temporary:
+        temporary.write_bytes(save({"w": w}, header))
+    write_table(table, folder.path / TABLE)
+    write_picture(folder.path / "inverted.png", _sheet(inversion, table, pictures, w, folder.path))
+    shutil.rmtree(folder.path / PARTS)
+    return {LATENTS: file_digest(folder.path / LATENTS), TABLE: file_digest(folder.path / TABLE)}
+
+
+def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator[Path]:
+    """Yield the file of each block: `w`, and each loss before (`<loss>_encoder`) and after refinement."""
+    with progress("inverting pictures", len(pictures), "pictures") as bar:
+        for start in range(0, len(pictures), BLOCK):
+            path = folder / f"{start:07d}.safetensors"
+            block = pictures[start : start + BLOCK]
+            if not path.exists():
+                found = inversion.encode(block)
+                w = inversion.refine(block, found)
+                judged = {f"{name}_encoder": value for name, value in inversion.judged(block, found).items()}
+                judged |= inversion.judged(block, w)
+                values = {"w": w.contiguous(), **{name: torch.from_numpy(value) for name, value in judged.items()}}
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(save(values))
+            bar.advance(len(block))
+            yield path
+
+
+def _tune(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> None:
+    persons = persons_rows(table)
+    with progress("tuning to persons", len(persons), "persons") as bar:
+        for pid, rows in persons.items():
+            path = _tuned_path(folder, table, pid)
+            if not path.exists():
+                inversion.tune(pictures[rows], w[rows]).save(path)
+            bar.advance()
+
+
+def _tuned_path(folder: Path, table: pa.Table, pid: str) -> Path:
+    """Return the file of the generator tuned to `pid`: persons are numbered by name, since names may hold anything."""
+    return folder / TUNED / f"{list(persons_rows(table)).index(pid):05d}.safetensors"
+
+
+def _sheet(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> np.ndarray:
+    """Return some real pictures beside what the encoder, refinement and tuning make of them."""
+    picked = np.linspace(0, len(pictures) - 1, min(len(pictures), SHOWN)).round().astype(np.int64)
+    real, styles = pictures[picked], w[picked]
+    columns = {"real": real, "encoder": show(inversion.generator, inversion.encode(real))}
+    if inversion.options.steps:
+        columns["refined"] = show(inversion.generator, styles)
+    if inversion.options.tune_steps:
+        pids = column(table, "pid")[picked]
+        latents = Latents(table, w, "", "", folder)
+        tuned = [
+            show(inversion.generator if pid is None else latents.tuned(inversion.generator, pid), styles[k : k + 1])
+            for k, pid in enumerate(pids)
+        ]
+        columns["tuned"] = np.concatenate(tuned)
+    cells = np.stack(list(columns.values()), axis=1).reshape(-1, *real.shape[1:])
+    return sheet(cells, len(columns), scale=shown_scale(real.shape[1]), heads=list(columns))

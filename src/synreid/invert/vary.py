@@ -1,0 +1,339 @@
+"""Variations of real persons: their latents changed in one way or another, and the pictures that come of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from synreid.data.pixels import picture_sha256, pixels
+from synreid.data.sheets import BLUE, sheet, shown_scale, write_picture, write_pictures
+from synreid.data.table import TABLE, column, from_columns, pick, rows, table_fingerprint, write_table
+from synreid.generate.generator import Generator
+from synreid.generate.network import generator_fingerprint, generator_place, load_generator
+from synreid.generate.persons import layer_group
+from synreid.invert.directions import camera_differences, pca, sefa
+from synreid.invert.encoder import check_styles, encoder_fingerprint
+from synreid.invert.latents import STAGE, Latents, invert_pictures, load_latents, persons_rows, show
+from synreid.invert.options import RefineOptions, VaryOptions
+from synreid.reid.train import training_rows
+from synreid.stage.device import choose_device
+from synreid.stage.errors import UserError
+from synreid.stage.files import read_json
+from synreid.stage.fingerprint import fingerprint
+from synreid.stage.folder import RUN, StageFolder
+from synreid.stage.log import say
+from synreid.stage.progress import progress
+
+VERSION = 1
+LATENTS = "latents"  # folder in `out`, where the pictures had yet to be inverted
+BETWEEN = (0.25, 0.75)  # shares of the way from one picture to the other
+TRIES = 20  # draws of a variation that its person does not have yet
+SHEET = (16, 12)  # persons, columns
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What is done with the styles of the latents' row `base` of person `pid`; enough to make the picture again.
+
+    `others` are further rows. `mix`: `layers` are taken from it. `between`: `amount` of the way to it. `camera`:
+    `amount` times the mean difference from the base's camera to `camera` is added. `transfer`: `amount` times the
+    second less the first is added. `sefa`, `pca`: `amount` standard deviations along direction `component`, in
+    `layers`.
+    """
+
+    pid: str
+    way: str
+    base: int
+    others: tuple[int, ...] = ()
+    layers: tuple[int, ...] = ()
+    amount: float = 0.0
+    camera: str | None = None
+    component: int | None = None
+
+
+class Varying:
+    """The ways to vary one set of latents: which of them a person has, what is drawn, and the styles it gives."""
+
+    def __init__(self, generator: Generator, latents: Latents, options: VaryOptions) -> None:
+        self.generator, self.latents, self.options = generator, latents, options
+        self.w = latents.w
+        self.persons = persons_rows(latents.table)
+        self.cameras = column(latents.table, "camera")
+        self.pids = column(latents.table, "pid")
+        self.layers = layer_group(options.layers, generator.num_ws)
+        wanted = set(options.ways)
+        self.differences = camera_differences(self.w, self.pids, self.cameras) if "camera" in wanted else {}
+        self.directions: dict[str, Tensor] = {}
+        if "sefa" in wanted:
+            self.directions["sefa"] = sefa(generator, self.layers, options.components).cpu()
+        if "pca" in wanted:
+            self.directions["pca"] = pca(generator, options.components, options.seed).cpu()
+        spread = self.w - self.w.mean(dim=0)
+        self.deviations = {  # of the latents, layer by layer, along each direction: [components, num_ws]
+            name: (spread @ found.T).std(dim=0).T for name, found in self.directions.items()
+        }
+
+    def plan(self) -> list[Variation]:
+        """Return what will be made, person by person, `images` variations of each.
+
+        Ways follow one another in turn; one that a person's pictures do not allow is left out for that person, which is
+        said. Raises UserError where none is left, or where a person's pictures cannot differ so often.
+        """
+        ways = {pid: self._ways_of(pid) for pid in self.persons}
+        self._say_left_out(ways)
+        planned = []
+        for number, (pid, able) in enumerate(ways.items()):
+            own: set[Variation] = set()
+            for k in range(self.options.images):
+                rng = np.random.default_rng((self.options.seed, number, k))
+                tries = (self._drawn(pid, able[k % len(able)], k // len(able), rng) for _ in range(TRIES))
+                new = next((one for one in tries if one not in own), None)
+                if new is None and self.options.allow_fewer:
+                    break
+                if new is None:
+                    raise UserError(
+                        f"{self.options.images} variations of person {pid} are asked for, but its "
+                        f"{len(self.persons[pid])} pictures give only {k} that differ; take --images {k} or fewer, or "
+                        f"further ways than {', '.join(self.options.ways)}."
+                    )
+                own.add(new)
+                planned.append(new)
+        return planned
+
+    def _ways_of(self, pid: str) -> list[str]:
+        """Return the ways that this person's pictures allow, in the order of the options."""
+        own = self.persons[pid]
+        others = {other: rows for other, rows in self.persons.items() if other != pid}
+        able = {
+            "inversion": True,
+            "mix": bool(others),
+            "between": len(own) > 1,
+            "camera": any(start == self.cameras[row] for row in own for start, _ in self.differences),
+            "transfer": any(len(rows) > 1 for rows in others.values()),
+            "sefa": True,
+            "pca": True,
+        }
+        return [way for way in self.options.ways if able[way]]
+
+    def _say_left_out(self, ways: dict[str, list[str]]) -> None:
+        needs = {
+            "mix": "pictures of another person",
+            "between": "two pictures of the person",
+            "camera": "persons seen by its camera and by another, three at least",
+            "transfer": "two pictures of another person",
+        }
+        for way in self.options.ways:
+            without = [pid for pid, able in ways.items() if way not in able]
+            if without and (helpless := [pid for pid in without if not ways[pid]]):
+                raise UserError(
+                    f"person {helpless[0]} cannot be varied: {way} needs {needs[way]} ({len(helpless)} such persons); "
+                    "name further ways, such as sefa, or leave these persons out."
+                )
+            if without:
+                say(f"{way} needs {needs[way]}: {len(without)} of {len(ways)} persons are varied in other ways only.")
+
+    def _drawn(self, pid: str, way: str, turn: int, rng: np.random.Generator) -> Variation:
+        """Draw one variation; `turn` counts this person's earlier ones of this way, so that bases take turns."""
+        own = self.persons[pid]
+        order = np.random.default_rng((self.options.seed, int(own[0]))).permutation(own)
+        base = int(order[turn % len(own)])
+        first = Variation(pid, way, base)
+        strength = self.options.strength
+        if way == "mix":
+            return dataclasses.replace(
+                first, others=(self._of_another(pid, rng, 1)[0],), layers=self.layers, amount=1.0
+            )
+        if way == "between":
+            other = int(rng.choice(own[own != base]))
+            return dataclasses.replace(first, others=(other,), amount=float(rng.uniform(*BETWEEN)))
+        if way == "camera":
+            return self._to_camera(first, own, rng)
+        if way == "transfer":
+            return dataclasses.replace(first, others=self._of_another(pid, rng, 2), amount=strength)
+        if way in self.directions:
+            component = int(rng.integers(len(self.directions[way])))
+            amount = float(rng.uniform(strength / 2, strength) * rng.choice([-1, 1]))
+            return dataclasses.replace(first, layers=self.layers, amount=amount, component=component)
+        return first
+
+    def _of_another(self, pid: str, rng: np.random.Generator, count: int) -> tuple[int, ...]:
+        """Return `count` rows of one other person, drawn; for two, of different cameras where the person has them."""
+        fit = [other for other, rows in self.persons.items() if other != pid and len(rows) >= count]
+        rows = self.persons[fit[rng.integers(len(fit))]]
+        one = int(rng.choice(rows))
+        if count == 1:
+            return (one,)
+        elsewhere = rows[self.cameras[rows] != self.cameras[one]]
+        rest = elsewhere if len(elsewhere) else rows[rows != one]
+        return one, int(rng.choice(rest))
+
+    def _to_camera(self, first: Variation, own: np.ndarray, rng: np.random.Generator) -> Variation:
+        """Return a variation from a camera that differences are known of, to another one."""
+        able = {start for start, _ in self.differences}
+        base = first.base if self.cameras[first.base] in able else next(int(r) for r in own if self.cameras[r] in able)
+        ends = sorted(end for start, end in self.differences if start == self.cameras[base])
+        end = ends[rng.integers(len(ends))]
+        return dataclasses.replace(first, base=base, camera=end, amount=self.options.strength)
+
+    def styles(self, variations: Sequence[Variation]) -> Tensor:
+        """Return the styles [N, num_ws, w_dim] of the variations."""
+        return torch.stack([self._changed(one) for one in variations])
+
+    def _changed(self, one: Variation) -> Tensor:
+        w = self.w[one.base].clone()
+        layers = list(one.layers)
+        if one.way == "mix":
+            w[layers] = self.w[one.others[0]][layers]
+        elif one.way == "between":
+            w = w.lerp(self.w[one.others[0]], one.amount)
+        elif one.way == "camera":
+            assert one.camera is not None
+            w += one.amount * self.differences[self.cameras[one.base], one.camera]
+        elif one.way == "transfer":
+            start, end = one.others
+            w += one.amount * (self.w[end] - self.w[start])
+        elif one.way in self.directions:
+            assert one.component is not None
+            step = self.deviations[one.way][one.component][layers, None] * self.directions[one.way][one.component]
+            w[layers] += one.amount * step
+        return w
+
+    def parents(self, one: Variation) -> list[dict[str, Any]]:
+        """Return the real pictures that a variation comes from, the person's own first."""
+        everything = range(self.generator.num_ws)
+        kept = [k for k in everything if k not in one.layers] if one.way == "mix" else list(everything)
+        weight = 1.0 - one.amount if one.way == "between" else 1.0
+        found = [self._parent(one.base, weight, "person", kept)]
+        if one.way == "mix":
+            found.append(self._parent(one.others[0], 1.0, "style", list(one.layers)))
+        if one.way == "between":
+            found.append(self._parent(one.others[0], one.amount, "person", kept))
+        if one.way == "transfer":
+            start, end = one.others
+            found += [self._parent(start, -one.amount, "from", kept), self._parent(end, one.amount, "to", kept)]
+        return found
+
+    def _parent(self, row: int, weight: float, role: str, layers: list[int]) -> dict[str, Any]:
+        digest = self.latents.table.column("sha256")[row].as_py()
+        return {"sha256": digest, "weight": weight, "role": role, "layers": layers}
+
+    def recipe(self, one: Variation) -> str:
+        """Return all that it takes to make the picture again, as JSON."""
+        facts = {"maker": self.latents.generator, "latents": self.latents.fingerprint, "operation": one.way}
+        return json.dumps({**facts, **dataclasses.asdict(one), "seed": self.options.seed})
+
+
+def vary_persons(
+    gan: Path,
+    encoder: Path,
+    table: pa.Table | None,
+    out: Path,
+    options: VaryOptions,
+    refine: RefineOptions | None = None,
+    config: dict[str, Any] | None = None,
+) -> Path:
+    """Write variations of the persons in the training split of `table`, made by the generator `gan`; return `out`.
+
+    `encoder` is the folder of a finished `encoder train` (its latents, refined by `refine`, are then written to
+    `out/latents`) or of a finished `encoder invert`, whose latents are taken; `table` may then be left out. Writes
+    `pictures/<person>/<person>_<picture>.png`, `table.parquet` (one row a picture: the person's pid, the parents, and
+    all that it takes to make it again) and `sheet.png` (a row a person, a real picture first).
+
+    Raises UserError for a generator without style layers, an encoder or latents of another generator, latents of test
+    pictures, and persons who cannot be varied as asked.
+    """
+    place = generator_place(gan)
+    generator = load_generator(place).to(choose_device())
+    check_styles(generator)
+    layer_group(options.layers, generator.num_ws)
+    ready = (encoder / RUN).exists() and read_json(encoder / RUN).get("stage") == STAGE
+    if not ready and table is None:
+        raise UserError(f"{encoder} is an encoder, so pictures are needed to vary; name their folder with --data.")
+    asked = config or dataclasses.asdict(options)
+    inputs = {"generator": generator_fingerprint(place)}
+    refine = refine or RefineOptions()
+    if ready:
+        latents = load_latents(encoder, gan)
+        inputs["latents"] = latents.fingerprint
+    else:
+        assert table is not None
+        train = training_rows(pick(table, split="train"))
+        inputs |= {"data": table_fingerprint(train), "encoder": encoder_fingerprint(encoder)}
+        inputs["refine"] = fingerprint(refine)
+    with StageFolder(
+        out,
+        "persons",
+        VERSION,
+        asked,
+        inputs,
+        ("gan", "encoder", "data", "out", "steps", "subset", "subset_seed", "camera_pattern"),
+    ) as folder:
+        if not folder.complete:
+            if not ready:
+                latents = load_latents(invert_pictures(train, gan, encoder, out / LATENTS, refine), gan)
+            training_rows(latents.table)  # a test picture must not be varied
+            varying = Varying(generator, latents, options)
+            made = _write_pictures(varying, varying.plan(), out)
+            write_table(made, out / TABLE)
+            folder.finish({"pictures": len(made)})
+    return out
+
+
+def _write_pictures(varying: Varying, planned: list[Variation], out: Path) -> pa.Table:
+    """Make and write the pictures, a person after the other, since generators may be tuned to them."""
+    digests: list[str] = []
+    paths: list[str] = []
+    shown: list[tuple[Variation, np.ndarray]] = []
+    with progress("varying persons", len(planned), "pictures") as bar:
+        for number, (pid, block) in enumerate(_persons(planned)):
+            pictures = show(varying.latents.tuned(varying.generator, pid), varying.styles(block))
+            names = [f"pictures/{number:06d}/{number:06d}_{k:04d}.png" for k in range(len(block))]
+            write_pictures([out / name for name in names], pictures)
+            paths += names
+            digests += map(picture_sha256, pictures)
+            if number < SHEET[0]:
+                shown += zip(block[: SHEET[1] - 1], pictures, strict=False)
+            bar.advance(len(block))
+    write_picture(out / "sheet.png", _sheet(varying, shown))
+    return from_columns(
+        root=["."] * len(planned),
+        path=paths,
+        sha256=digests,
+        pid=[one.pid for one in planned],
+        origin=["variation"] * len(planned),
+        claim=["parent"] * len(planned),
+        camera=[one.camera or varying.cameras[one.base] for one in planned],
+        split=["train"] * len(planned),
+        parents=[varying.parents(one) for one in planned],
+        maker=[varying.recipe(one) for one in planned],
+    )
+
+
+def _persons(planned: list[Variation]) -> Iterator[tuple[str, list[Variation]]]:
+    """Yield each person with its variations; they are planned person by person."""
+    for pid, found in itertools.groupby(planned, key=lambda one: one.pid):
+        yield pid, list(found)
+
+
+def _sheet(varying: Varying, shown: list[tuple[Variation, np.ndarray]]) -> np.ndarray:
+    """Return persons, a row each: the first variation's real picture (framed), then variations."""
+    height, width = varying.generator.height, varying.generator.width
+    pictures = dict(zip([id(one) for one, _ in shown], [made for _, made in shown], strict=True))
+    cells, captions, frames = [], [], []
+    for _, block in _persons([one for one, _ in shown]):
+        real = pixels(rows(varying.latents.table, [block[0].base]), height, width)[0]
+        blank = [np.full_like(real, 255)] * (SHEET[1] - 1 - len(block))
+        cells += [real, *(pictures[id(one)] for one in block), *blank]
+        captions += ["real", *(one.way for one in block), *([""] * len(blank))]
+        frames += [BLUE, *([None] * (SHEET[1] - 1))]
+    return sheet(np.stack(cells), SHEET[1], captions=captions, frames=frames, scale=shown_scale(height))
