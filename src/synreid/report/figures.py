@@ -69,16 +69,16 @@ def arms(study: Study, metric: str) -> Markup | None:
     with svg.house_style():
         figure, axes = svg.blank(ROW * len(shown) + 46, top=4, bottom=42, left=4, right=4)
         for row, (arm, values) in enumerate(shown):
-            colour = svg.ABOVE if arm.persons else svg.SOFT
+            colour = svg.ABOVE if arm.made else svg.SOFT
             heights = -row - 0.2 + (np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1))
             axes.plot([values.mean()] * 2, [-row - 0.4, -row], color=colour, linewidth=2.2)
             axes.plot(
                 values,
                 heights,
-                marker="o" if arm.persons else "s",
+                marker="o" if arm.made else "s",
                 linestyle="none",
                 color=colour,
-                markerfacecolor=colour if arm.persons else svg.PAPER,
+                markerfacecolor=colour if arm.made else svg.PAPER,
                 markersize=5,
                 markeredgewidth=1.3,
                 zorder=4,

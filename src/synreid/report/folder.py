@@ -37,6 +37,12 @@ class Arm:
     pictures_real: int | None
     pictures_made: int | None
     steps: int | None
+    headline: bool = False
+
+    @property
+    def made(self) -> bool:
+        """Whether made pictures were added."""
+        return self.persons > 0 or bool(self.pictures_made)
 
 
 @dataclass(frozen=True)
@@ -107,9 +113,12 @@ class Study:
 
     @property
     def largest(self) -> Arm | None:
-        """The arm of real pictures with the most persons added; of equal ones the first, as the study orders them."""
-        augmented = [arm for arm in self.arms if arm.persons > 0 and not arm.control and arm.pictures_real != 0]
-        return max(augmented, key=lambda arm: arm.persons, default=None)
+        """The arm that the study's answer is about; without one, that of real pictures with the most persons added.
+
+        Of equal ones it is the first, as the study orders them.
+        """
+        augmented = [arm for arm in self.arms if arm.made and not arm.control and arm.pictures_real != 0]
+        return max(augmented, key=lambda arm: (arm.headline, arm.persons), default=None)
 
     @property
     def headline(self) -> Difference | None:
@@ -122,7 +131,7 @@ class Study:
     @property
     def base(self) -> Arm | None:
         """The untouched real arm that the largest augmented arm is shown beside: same resolution if there is one."""
-        controls = [arm for arm in self.arms if arm.control and not arm.matched and arm.persons == 0]
+        controls = [arm for arm in self.arms if arm.control and not arm.matched and not arm.made]
         resolution = self.largest.resolution if self.largest else None
         alike = [arm for arm in controls if arm.resolution == resolution]
         return next(iter(alike or controls), None)
@@ -244,6 +253,7 @@ class _Reader:
             pictures_real=self.count(raw, "pictures_real", where),
             pictures_made=self.count(raw, "pictures_made", where),
             steps=self.count(raw, "steps", where),
+            headline=bool(raw.get("headline")),
         )
 
     def result(self, raw: dict[str, Any], where: str) -> Result:

@@ -130,6 +130,7 @@ def _generator(study: Study) -> dict[str, Any]:
 
 def _sheets(study: Study) -> dict[str, list[Sheet]]:
     gan, persons, select = (study.folder / room for room in ("gan", "persons", "select"))
+    latents, variations, chosen = (study.folder / room for room in ("latents", "variations", "select-variations"))
     if not gan.is_dir() and isinstance(elsewhere := study.generator.get("folder"), str):
         gan = Path(elsewhere)  # the study used a generator that was there before
     samples = numbered(gan, "samples-*.png")
@@ -140,9 +141,16 @@ def _sheets(study: Study) -> dict[str, list[Sheet]]:
             *((path, "Its last grid" + _after(path)) for path in samples[-1:]),
             *((path, "Real training pictures, for comparison") for path in real[:1]),
         ],
-        "persons": [(persons / "sheet.png", "Made persons, a row a person")],
-        "kept": [(select / "kept.png", "Kept")],
-        "discarded": [(select / "discarded.png", "Discarded, each with its reason")],
+        "persons": [
+            (persons / "sheet.png", "Made persons, a row a person"),
+            (latents / "inverted.png", "Real pictures, and what the generator shows for the styles found for them"),
+            (variations / "sheet.png", "Variations, a row a person, a real picture first"),
+        ],
+        "kept": [(select / "kept.png", "Kept"), (chosen / "kept.png", "Kept variations")],
+        "discarded": [
+            (select / "discarded.png", "Discarded, each with its reason"),
+            (chosen / "discarded.png", "Discarded variations, each with its reason"),
+        ],
     }
     return {
         part: [Sheet(picture, caption) for path, caption in entries if (picture := embed_sheet(path))]

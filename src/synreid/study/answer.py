@@ -53,21 +53,27 @@ def differences_of(arms: Sequence[Arm], results: Sequence[dict[str, Any]]) -> li
     return rows
 
 
-def answer_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]], seeds: int) -> str:
-    """Return the answer: the largest amount of persons against real pictures with as many steps, in mAP points.
+def headline_arm(arms: Sequence[Arm]) -> Arm:
+    """Return the arm that the answer is about: the largest amount of persons, or else of variations.
 
-    The largest amount is fixed before the run, so this is no best of several.
+    Of several with that amount of variations it is the last. This is fixed before the run, so it is no best of several.
     """
-    added = max(
-        (arm for arm in arms if arm.persons and arm.real and arm.labels == "new-identity"), key=lambda a: a.persons
-    )
+    persons = [arm for arm in arms if arm.persons and arm.real and arm.labels == "new-identity"]
+    if persons:
+        return max(persons, key=lambda arm: arm.persons)
+    return max(reversed(arms), key=lambda arm: arm.variations)
+
+
+def answer_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]], seeds: int) -> str:
+    """Return the answer: the headline arm against real pictures with as many steps, in mAP points."""
+    added = headline_arm(arms)
     row = next(
         row
         for row in differences
         if row["arm"] == added.name and row["against"] == added.against[0] and row["metric"] == "map"
     )
     mean = row["mean"] * 100
-    what = f"Adding {added.persons} artificial persons changed mAP by {mean:+.1f} points"
+    what = f"{_added(added)} changed mAP by {mean:+.1f} points"
     control = "against the real pictures alone, trained for as many steps"
     if row["low"] is None:
         return f"{what} {control}; with one seed there is no interval, so this says nothing yet."
@@ -76,6 +82,12 @@ def answer_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]], seeds:
     caution = "" if seeds >= SEEDS_FOR_A_CLAIM else " This is a look, not a claim: a claim takes five seeds or more."
     interval = f"95 % interval {low:+.1f} to {high:+.1f}, {seeds} seeds, given this generator"
     return f"{what} {control} ({interval}): {verdict}.{caution}"
+
+
+def _added(arm: Arm) -> str:
+    if arm.persons:
+        return f"Adding {arm.persons} artificial persons"
+    return f"Adding {arm.title.removeprefix('real + ')}"
 
 
 def _or_none(value: float) -> float | None:

@@ -12,18 +12,23 @@ from synreid.data.table import column, rows
 from synreid.stage.errors import UserError
 from synreid.study.recipe import Recipe
 
+Pool = Literal["persons", "variations", "selected", "inversions"]
+
 
 @dataclass(frozen=True)
 class Arm:
     """One way to train.
 
-    `persons` artificial persons are added (0: none). `steps_of` names the arm whose number of optimisation steps this
-    one takes. `against` names the arms that it is compared with.
+    `persons` artificial persons are added (0: none), or `variations` pictures of each real person, out of `pool`.
+    `steps_of` names the arm whose number of optimisation steps this one takes. `against` names the arms that it is
+    compared with.
     """
 
     name: str
     title: str
     persons: int = 0
+    variations: int = 0
+    pool: Pool = "persons"
     real: bool = True
     resolution: Literal["full", "generator"] = "generator"
     steps_of: str | None = None
@@ -34,7 +39,7 @@ class Arm:
     @property
     def control(self) -> bool:
         """Whether the arm is there for others to be held against."""
-        return self.persons == 0
+        return not self.persons and not self.variations
 
 
 def arms_of(recipe: Recipe) -> list[Arm]:
@@ -46,6 +51,46 @@ def arms_of(recipe: Recipe) -> list[Arm]:
         added, matched = f"persons-{amount}", f"real-as-{amount}"
         arms.append(Arm(added, f"real + {amount} artificial persons", persons=amount, against=(matched, "real")))
         arms.append(Arm(matched, f"real, as many steps as with {amount} persons", steps_of=added, against=("real",)))
+    return arms + variation_arms(recipe) + extra_arms(recipe)
+
+
+def variation_arms(recipe: Recipe) -> list[Arm]:
+    """Return the arms of the recipe's variations, for each amount; all of an amount take as many steps.
+
+    The last one of the largest amount is the one that the study's answer is about.
+    """
+    arms: list[Arm] = []
+    if (asked := recipe.variations) is None:
+        return arms
+    soft = {"smoothed": "smoothed labels", "teacher": "a teacher's labels"}[asked.labels]
+    for amount in sorted(asked.amounts):
+        several = f"{amount} variations" if amount > 1 else "1 variation"
+        added = f"real + {several} a person"
+        ways: dict[str, tuple[str, str, Pool, str]] = {
+            "inversion": (f"inversions-{amount}", f"real + {amount} inverted a person", "inversions", "new-identity"),
+            "all": (f"variations-{amount}", added, "variations", "new-identity"),
+            "selected": (f"selected-{amount}", f"{added} (selected)", "selected", "new-identity"),
+            "soft": (f"soft-{amount}", f"{added} (selected, {soft})", "selected", asked.labels),
+        }
+        chosen = [ways[way] for way in ways if way in asked.arms]
+        matched = Arm(
+            f"real-as-variations-{amount}",
+            f"real, as many steps as with {several} a person",
+            steps_of=chosen[0][0],
+            against=("real",),
+        )
+        arms.append(matched)
+        arms += [
+            Arm(name, title, variations=amount, pool=pool, labels=labels, against=(matched.name, "real"))
+            for name, title, pool, labels in chosen
+        ]
+    return arms
+
+
+def extra_arms(recipe: Recipe) -> list[Arm]:
+    """Return the further arms that the recipe names, all of its largest amount of persons."""
+    if not recipe.extra:
+        return []
     most = max(recipe.amounts)
     added, matched = f"persons-{most}", f"real-as-{most}"
     extra = {
@@ -63,7 +108,7 @@ def arms_of(recipe: Recipe) -> list[Arm]:
             against=(added, matched),
         ),
     }
-    return arms + [extra[name] for name in recipe.extra]
+    return [extra[name] for name in recipe.extra]
 
 
 def draw_persons(kept: pa.Table, amount: int, pictures: int, seed: int) -> pa.Table:
@@ -83,3 +128,14 @@ def draw_persons(kept: pa.Table, amount: int, pictures: int, seed: int) -> pa.Ta
     chosen = np.random.default_rng((seed, 11)).permutation(enough)[:amount]
     index = np.concatenate([np.flatnonzero(pids == name)[:pictures] for name in sorted(chosen)])
     return rows(kept, index)
+
+
+def draw_variations(pool: pa.Table, amount: int, seed: int) -> pa.Table:
+    """Return `amount` pictures of each person in `pool`, or all where a person has fewer.
+
+    The order within a person is drawn by `seed`, so that a smaller amount lies within a larger one.
+    """
+    pids = column(pool, "pid")
+    rng = np.random.default_rng((seed, 12))
+    index = [rng.permutation(np.flatnonzero(pids == pid))[:amount] for pid in sorted(set(pids))]
+    return rows(pool, np.sort(np.concatenate(index)))

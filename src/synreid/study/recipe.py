@@ -13,12 +13,14 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions
+from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
 from synreid.stage.errors import UserError
 
 SHIPPED = Path(__file__).parent / "recipes"
 ExtraArm = Literal["random-erasing", "synthetic-only", "shuffled-labels"]
+VariationArm = Literal["all", "selected", "soft", "inversion"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,42 @@ class Subset:
 
 
 @dataclass(frozen=True)
+class Variations:
+    """Variations of the real persons: how they are made, and the arms that add them under their parents' identities."""
+
+    amounts: tuple[int, ...] = (5,)
+    """Numbers of variations of each real person to add."""
+    arms: tuple[VariationArm, ...] = ("all", "selected", "soft", "inversion")
+    """What is added, for each amount. `all`: any of the pool, labelled as the parent, which is the thesis's way.
+    `selected`: of those that selection keeps. `soft`: these, with the labels that `labels` names. `inversion`:
+    inverted pictures with nothing changed, as a control."""
+    labels: Literal["smoothed", "teacher"] = "teacher"
+    """Labels of `soft`; the teacher is the model of the real arm with the same seed."""
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    """The encoder and its training."""
+    refine: RefineOptions = field(default_factory=RefineOptions)
+    """How far the encoder's styles are refined."""
+    vary: VaryOptions = field(default_factory=VaryOptions)
+    """The pool of variations: more of each person than are added, since selection discards some."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what cannot give an answer."""
+        if not self.amounts or min(self.amounts) < 1 or len(set(self.amounts)) < len(self.amounts):
+            raise UserError(
+                f"variations.amounts {list(self.amounts)} must be different numbers of pictures above 0, at least one."
+            )
+        if not self.arms or len(set(self.arms)) < len(self.arms):
+            raise UserError(f"variations.arms {list(self.arms)} must be different arms, at least one.")
+        if max(self.amounts) > self.vary.images:
+            raise UserError(
+                f"{max(self.amounts)} variations of each person are to be added, but only {self.vary.images} are made; "
+                "raise variations.vary.images or lower variations.amounts."
+            )
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole study: data, generator, persons, selection, arms and seeds."""
+    """A whole study: data, generator, made persons or variations, selection, arms and seeds."""
 
     name: str
     """What the study is called in its report."""
@@ -54,9 +90,11 @@ class Recipe:
     reid: ReidOptions = field(default_factory=ReidOptions)
     """The re-ID model; its seed is set by the study."""
     amounts: tuple[int, ...] = (50,)
-    """Numbers of artificial persons to add, an arm for each."""
+    """Numbers of artificial persons to add, an arm for each; none only where there are variations."""
     keep: int = 10
     """Kept pictures of each added person."""
+    variations: Variations | None = None
+    """Variations of the real persons, with arms of their own."""
     extra: tuple[ExtraArm, ...] = ()
     """Further arms: random erasing on real pictures, artificial persons alone, the same with shuffled labels."""
     full_resolution: bool = True
@@ -72,10 +110,7 @@ class Recipe:
             raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must be different numbers, at least one.")
         if min(self.seeds) < 0:
             raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must not be negative.")
-        if not self.amounts or min(self.amounts) < 1 or len(set(self.amounts)) < len(self.amounts):
-            raise UserError(
-                f"recipe {self.name}: amounts {list(self.amounts)} must be different numbers of persons above 0."
-            )
+        self._check_amounts()
         if len(set(self.extra)) < len(self.extra):
             raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
         if self.gan.gpus > 1:
@@ -83,14 +118,27 @@ class Recipe:
                 f"recipe {self.name}: a study trains its generator on one device; train it before with gan train "
                 f"--gpus {self.gan.gpus} and name it with --gan."
             )
-        if self.keep < 1:
-            raise UserError(f"recipe {self.name}: keep {self.keep} must be at least 1 picture of a person.")
         if self.subset.fraction is not None and self.subset.identities is not None:
             raise UserError(f"recipe {self.name}: subset takes either a fraction or a number of identities, not both.")
         if self.command is not None and (unfit := set(self.extra) & {"random-erasing", "shuffled-labels"}):
             raise UserError(
                 f"recipe {self.name}: {sorted(unfit)[0]} is for our own training, not for command; leave one out."
             )
+        if self.command is not None and self.variations is not None and "soft" in self.variations.arms:
+            raise UserError(
+                f"recipe {self.name}: soft labels are for our own training, not for command; leave soft out of "
+                "variations.arms."
+            )
+
+    def _check_amounts(self) -> None:
+        if not self.amounts and self.variations is not None and not self.extra:
+            return
+        if not self.amounts or min(self.amounts) < 1 or len(set(self.amounts)) < len(self.amounts):
+            raise UserError(
+                f"recipe {self.name}: amounts {list(self.amounts)} must be different numbers of persons above 0."
+            )
+        if self.keep < 1:
+            raise UserError(f"recipe {self.name}: keep {self.keep} must be at least 1 picture of a person.")
         if max(self.amounts) > self.persons.persons:
             raise UserError(
                 f"recipe {self.name}: {max(self.amounts)} persons are to be added, but only {self.persons.persons} are "

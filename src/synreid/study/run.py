@@ -23,6 +23,7 @@ from synreid.generate.persons import make_persons
 from synreid.generate.quality import FILE as QUALITY
 from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
+from synreid.invert.latents import persons_rows
 from synreid.quality.origin import origin_auc
 from synreid.reid.command import run_command
 from synreid.reid.embed import ReidEmbedder
@@ -35,10 +36,11 @@ from synreid.stage.files import read_json, write_json, write_text
 from synreid.stage.fingerprint import fingerprint, plain
 from synreid.stage.folder import RUN, StageFolder, now, read_run
 from synreid.stage.log import say
-from synreid.study.answer import answer_of, differences_of, summary_of
-from synreid.study.arms import Arm, arms_of, draw_persons
+from synreid.study.answer import answer_of, differences_of, headline_arm, summary_of
+from synreid.study.arms import Arm, Pool, arms_of, draw_persons, draw_variations
 from synreid.study.guard import check_no_leak
 from synreid.study.recipe import Recipe, Subset, load_recipe
+from synreid.study.variations import variation_pools
 
 VERSION = 1
 STUDY = "study.json"
@@ -52,11 +54,10 @@ class Material:
 
     real: pa.Table
     test: pa.Table
-    kept: pa.Table
+    pools: dict[Pool, pa.Table]
     resolution: str
     generator: Path
-    persons: Path
-    selection: Path
+    selections: list[Path]
 
 
 def run_study(
@@ -128,7 +129,7 @@ class _Study:
             "summary": summary_of(self.arms, results),
             "differences": differences,
             "generator": self._generator_facts(material),
-            "selection": read_json(material.selection / SUMMARY),
+            "selection": read_json(material.selections[0] / SUMMARY) if material.selections else {},
             "origin": self._origin(material),
             "data": self._data_facts(material),
             "notes": self.notes,
@@ -155,24 +156,38 @@ class _Study:
                 f"The generator also learned from {unknown} pictures that are not in this data set "
                 f"(it started from {read_json(generator / RUN)['config'].get('start')})."
             )
-        persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
         sampler = StyleSampler.load(generator)
         resolution = f"{sampler.height}x{sampler.width}"
-        selection = self._timed("selection", lambda: self._select(persons, real, resolution))
-        kept = kept_rows(read_table(persons / TABLE), read_selection(selection))
-        return Material(real, test, kept, resolution, generator, persons, selection)
+        material = Material(real, test, {}, resolution, generator, [])
+        if recipe.amounts:
+            persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
+            selection = self._timed("selection", lambda: self._select(persons, material, out / "select"))
+            material.pools["persons"] = kept_rows(read_table(persons / TABLE), read_selection(selection))
+            material.selections.append(selection)
+        if recipe.variations is not None:
+            made = variation_pools(
+                recipe.variations,
+                real,
+                generator,
+                out,
+                lambda folder: self._select(folder, material, out / "select-variations"),
+                self._timed,
+            )
+            material.pools.update(made.tables)
+            material.selections.extend([made.selection] if made.selection is not None else [])
+        return material
 
-    def _select(self, persons: Path, real: pa.Table, resolution: str) -> Path:
+    def _select(self, persons: Path, material: Material, out: Path) -> Path:
         """Select with a judge that has not seen the persons it is calibrated on."""
+        real = material.real
         if not self.recipe.select.identity:
-            return select(persons, real, self.out / "select", self.recipe.select)
+            return select(persons, real, out, self.recipe.select)
         taught = subset(real, fraction=JUDGE_SHARE, seed=self.recipe.subset.seed)
         seen = set(column(taught, "pid"))
         unseen = [pid for pid in set(column(real, "pid")) if pid not in seen]
-        options = dataclasses.replace(self.recipe.reid, through=resolution, seed=self.recipe.seeds[0])
-        judge = train(taught, None, self.out / "reid" / "judge", options)
-        calibration = pick(real, pid=unseen)
-        return select(persons, calibration, self.out / "select", self.recipe.select, ReidEmbedder(judge))
+        options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
+        judge = ReidEmbedder(train(taught, None, self.out / "reid" / "judge", options))
+        return select(persons, real, out, self.recipe.select, judge, calibration=pick(real, pid=unseen))
 
     def _trainings(self, material: Material) -> list[dict[str, Any]]:
         """Train and evaluate every arm with every seed, seed by seed, so that a cut-off study is balanced."""
@@ -194,7 +209,7 @@ class _Study:
 
     def _training(self, arm: Arm, seed: int, material: Material) -> dict[str, Any]:
         folder = self.out / "reid" / arm.name / str(seed)
-        made = draw_persons(material.kept, arm.persons, self.recipe.keep, seed) if arm.persons else None
+        made = self._drawn(arm, seed, material)
         options = self._reid_options(arm, seed, material)
         if self.recipe.command is not None:
             query, gallery = (pick(material.test, split=split) for split in ("query", "gallery"))
@@ -203,11 +218,17 @@ class _Study:
         else:
             real_or_none = material.real if arm.real else None
             tables = [part for part in (real_or_none, made) if part is not None]
-            train(tables[0], tables[1] if len(tables) > 1 else None, folder, options, arm.labels)
+            teacher = self.out / "reid" / "real" / str(seed) if arm.labels == "teacher" else None
+            train(tables[0], tables[1] if len(tables) > 1 else None, folder, options, arm.labels, teacher=teacher)
             summary = evaluate_model(folder, material.test).summary
         seconds = read_json(folder / RUN)["seconds"]
         wanted = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
         return {"arm": arm.name, "seed": seed, **{key: summary[key] for key in wanted}, "seconds": seconds}
+
+    def _drawn(self, arm: Arm, seed: int, material: Material) -> pa.Table | None:
+        if arm.persons:
+            return draw_persons(material.pools[arm.pool], arm.persons, self.recipe.keep, seed)
+        return draw_variations(material.pools[arm.pool], arm.variations, seed) if arm.variations else None
 
     def _reid_options(self, arm: Arm, seed: int, material: Material) -> ReidOptions:
         options = dataclasses.replace(self.recipe.reid, seed=seed)
@@ -219,10 +240,14 @@ class _Study:
 
     def _steps(self, arm: Arm, material: Material) -> int:
         source = arm if arm.steps_of is None else next(other for other in self.arms if other.name == arm.steps_of)
-        return planned_steps(self._real_count(source, material) + source.persons * self.recipe.keep, self.recipe.reid)
+        return planned_steps(self._real_count(source, material) + self._made_count(source, material), self.recipe.reid)
 
     def _real_count(self, arm: Arm, material: Material) -> int:
         return int((~column(material.real, "junk")).sum()) if arm.real else 0
+
+    def _made_count(self, arm: Arm, material: Material) -> int:
+        persons = len(persons_rows(material.real)) if arm.variations else 0
+        return arm.persons * self.recipe.keep + arm.variations * persons
 
     def _timed(self, name: str, stage: Callable[[], Path]) -> Path:
         folder = stage()
@@ -240,7 +265,9 @@ class _Study:
             "matched": arm.steps_of is not None,
             "resolution": "full" if arm.resolution == "full" or self.recipe.command else material.resolution,
             "pictures_real": self._real_count(arm, material),
-            "pictures_made": arm.persons * self.recipe.keep,
+            "pictures_made": self._made_count(arm, material),
+            "variations": arm.variations,
+            "headline": arm == headline_arm(self.arms),
             "steps": self._steps(arm, material),
         }
 
@@ -262,8 +289,9 @@ class _Study:
         path = self.out / ORIGIN
         if not path.exists():
             height, width = (int(side) for side in material.resolution.split("x"))
-            real, made = (np.asarray(pixels(part, height, width)) for part in (material.real, material.kept))
-            persons, made_persons = (column(part, "pid").astype(str) for part in (material.real, material.kept))
+            kept = material.pools[headline_arm(self.arms).pool]
+            real, made = (np.asarray(pixels(part, height, width)) for part in (material.real, kept))
+            persons, made_persons = (column(part, "pid").astype(str) for part in (material.real, kept))
             write_json(path, origin_auc(real, made, persons, made_persons, height, width))
         facts: dict[str, Any] = read_json(path)
         return facts
