@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
+from synreid.invert.measure_options import MeasureOptions
 from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
@@ -218,6 +219,39 @@ def encoder_invert(
     drawn = {"split": split, "subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     asked = {"encoder": encoder, "gan": gan, "data": data, "out": out, "reid": reid, **drawn}
     print(invert_pictures(table, gan, encoder, out, options, reid, {**asked, **dataclasses.asdict(options)}))
+
+
+def encoder_measure(
+    encoder: Path,
+    *,
+    gan: Path,
+    data: Path,
+    reid: Path,
+    out: Path,
+    options: MeasureOptions,
+    refine: RefineOptions,
+    camera_pattern: str | None = None,
+) -> None:
+    """Measure how well inversion keeps the person: likeness, and the rank of inverted queries beside the real ones.
+
+    Args:
+        encoder: Folder of a finished `encoder train`.
+        gan: The generator that the encoder was trained with.
+        data: Folder or CSV file with query and gallery.
+        reid: Folder of a finished `reid train`, whose model ranks the gallery.
+        out: Folder for the numbers, the queries' latents and a sheet to look at.
+        options: How many queries, and which other network judges.
+        refine: How far styles are refined.
+        camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+    """
+    from synreid.data.scan import open_data
+    from synreid.invert.measure import MEASURED, as_text, measure_encoder
+    from synreid.stage.files import read_json
+
+    asked = {"encoder": encoder, "gan": gan, "data": data, "reid": reid, "out": out, "camera_pattern": camera_pattern}
+    asked |= {**dataclasses.asdict(options), **dataclasses.asdict(refine)}
+    measure_encoder(open_data(data, camera_pattern), gan, encoder, out, options, refine, reid, asked)
+    print(as_text(read_json(out / MEASURED)))
 
 
 def persons_make(gan: Path, *, out: Path, options: PersonOptions) -> None:

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "gan measure": commands.gan_measure,
     "encoder train": commands.encoder_train,
     "encoder invert": commands.encoder_invert,
+    "encoder measure": commands.encoder_measure,
     "persons make": commands.persons_make,
     "persons vary": commands.persons_vary,
     "select run": commands.select_run,

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from synreid.generate.generator import Generator
 from synreid.generate.network import generator_fingerprint, generator_place, load_generator
 from synreid.generate.sample import BATCH, to_uint8
 from synreid.invert.encoder import Encoder, encoder_fingerprint, load_encoder, mean_latent
-from synreid.invert.losses import InversionLosses
+from synreid.invert.losses import InversionLosses, check_losses
 from synreid.invert.options import RefineOptions
 from synreid.invert.refine import Difference, refine_styles, tune
 from synreid.reid.embed import load_model
@@ -56,9 +57,13 @@ class Latents:
     fingerprint: str
     folder: Path
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {pid: number for number, pid in enumerate(persons_rows(self.table))}
+
     def tuned(self, generator: Generator, pid: str) -> Generator:
-        """Return the generator tuned to a person, or `generator` itself where none was tuned."""
-        path = _tuned_path(self.folder, self.table, pid)
+        """Return the generator tuned to a person of the table, or `generator` itself where none was tuned."""
+        path = _tuned_path(self.folder, self._numbers[pid])
         return Difference.load(path).apply_to(generator) if path.exists() else generator
 
 
@@ -99,6 +104,7 @@ def invert_pictures(
             inversion = Inversion(load_generator(place), network, options, reid)
             outputs = _write(inversion, table, folder)
             folder.finish(outputs, pictures=len(table))
+            shutil.rmtree(out / PARTS)
     return out
 
 
@@ -128,9 +134,11 @@ class Inversion:
         self, generator: Generator, encoder: Encoder, options: RefineOptions, reid: Path | None = None
     ) -> None:
         self.options = options
-        self.device = choose_device(encoder.options.device)
+        self.device = choose_device()
         self.generator, self.encoder = generator.to(self.device), encoder.to(self.device)
-        learned_by = dataclasses.replace(encoder.options, identity=encoder.options.identity if reid else 0.0)
+        identity = encoder.options.identity if reid else 0.0
+        learned_by = dataclasses.replace(encoder.options, identity=identity, device="auto")
+        check_losses(learned_by, reid)
         self.losses = InversionLosses(learned_by, mean_latent(self.generator), reid).to(self.device).eval()
 
     @property
@@ -212,7 +220,6 @@ def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[s
         temporary.write_bytes(save({"w": w}, header))
     write_table(table, folder.path / TABLE)
     write_picture(folder.path / "inverted.png", _sheet(inversion, table, pictures, w, folder.path))
-    shutil.rmtree(folder.path / PARTS)
     return {LATENTS: file_digest(folder.path / LATENTS), TABLE: file_digest(folder.path / TABLE)}
 
 
@@ -237,16 +244,16 @@ def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator
 def _tune(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> None:
     persons = persons_rows(table)
     with progress("tuning to persons", len(persons), "persons") as bar:
-        for pid, rows in persons.items():
-            path = _tuned_path(folder, table, pid)
+        for number, rows in enumerate(persons.values()):
+            path = _tuned_path(folder, number)
             if not path.exists():
                 inversion.tune(pictures[rows], w[rows]).save(path)
             bar.advance()
 
 
-def _tuned_path(folder: Path, table: pa.Table, pid: str) -> Path:
-    """Return the file of the generator tuned to `pid`: persons are numbered by name, since names may hold anything."""
-    return folder / TUNED / f"{list(persons_rows(table)).index(pid):05d}.safetensors"
+def _tuned_path(folder: Path, number: int) -> Path:
+    """Return the file of the generator tuned to a person, who is numbered by name, since names may hold anything."""
+    return folder / TUNED / f"{number:05d}.safetensors"
 
 
 def _sheet(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> np.ndarray:

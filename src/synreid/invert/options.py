@@ -132,9 +132,11 @@ class VaryOptions:
     layers: str = "coarse"
     """Layers that `mix`, `sefa` and `pca` change: `coarse`, `medium`, `fine`, or a range such as `0-3`; `gan layers`
     measures which ones hold what."""
-    strength: float = 1.0
-    """Factor of what `camera` and `transfer` add, and the largest step of `sefa` and `pca`, in standard deviations of
-    the styles along the direction."""
+    strength: float = 0.5
+    """Factor of the difference that `transfer` adds."""
+    step: float = 4.0
+    """Largest step of `sefa` and `pca`, in standard deviations of the styles along the direction; half of it is the
+    least."""
     components: int = 8
     """Directions that `sefa` and `pca` draw from, the strongest ones."""
     seed: int = 0
@@ -142,7 +144,12 @@ class VaryOptions:
 
     def __post_init__(self) -> None:
         """Raise UserError for a value that nothing can be varied with."""
-        for name, low, high in (("images", 1, 9_999), ("components", 1, 512), ("strength", 0.0, 10.0)):
+        for name, low, high in (
+            ("images", 1, 9_999),
+            ("components", 1, 512),
+            ("strength", 0.0, 10.0),
+            ("step", 0.0, 100.0),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"{name} is {getattr(self, name)}, but must lie in {low} to {high}; correct it.")
         if not self.ways or len(set(self.ways)) < len(self.ways):

@@ -148,7 +148,6 @@ class Varying:
         order = np.random.default_rng((self.options.seed, int(own[0]))).permutation(own)
         base = int(order[turn % len(own)])
         first = Variation(pid, way, base)
-        strength = self.options.strength
         if way == "mix":
             return dataclasses.replace(
                 first, others=(self._of_another(pid, rng, 1)[0],), layers=self.layers, amount=1.0
@@ -159,10 +158,10 @@ class Varying:
         if way == "camera":
             return self._to_camera(first, own, rng)
         if way == "transfer":
-            return dataclasses.replace(first, others=self._of_another(pid, rng, 2), amount=strength)
+            return dataclasses.replace(first, others=self._of_another(pid, rng, 2), amount=self.options.strength)
         if way in self.directions:
             component = int(rng.integers(len(self.directions[way])))
-            amount = float(rng.uniform(strength / 2, strength) * rng.choice([-1, 1]))
+            amount = float(self.options.step * rng.uniform(0.5, 1) * rng.choice([-1, 1]))
             return dataclasses.replace(first, layers=self.layers, amount=amount, component=component)
         return first
 
@@ -183,7 +182,7 @@ class Varying:
         base = first.base if self.cameras[first.base] in able else next(int(r) for r in own if self.cameras[r] in able)
         ends = sorted(end for start, end in self.differences if start == self.cameras[base])
         end = ends[rng.integers(len(ends))]
-        return dataclasses.replace(first, base=base, camera=end, amount=self.options.strength)
+        return dataclasses.replace(first, base=base, camera=end, amount=1.0)
 
     def styles(self, variations: Sequence[Variation]) -> Tensor:
         """Return the styles [N, num_ws, w_dim] of the variations."""
