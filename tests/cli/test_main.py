@@ -166,3 +166,37 @@ def test_saved_selection_config_selects_again(tiny_street: Path, tiny_gan: Path,
     assert run("select", "run", "--config", tmp_path / "config.yaml") == 0
     tables = [pq.read_table(tmp_path / name / "selection.parquet") for name in ("s", "again")]
     assert tables[0].select(["sha256", "kept", "reason"]) == tables[1].select(["sha256", "kept", "reason"])
+
+
+def test_labels_and_their_teacher_reach_the_training(
+    tiny_street: Path, tiny_gan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("persons", "make", tiny_gan, "--persons", 2, "--images", 3, "--out", tmp_path / "p") == 0
+    asked = [
+        "reid",
+        "train",
+        "--data",
+        tiny_street,
+        *PLAIN,
+        "--height",
+        32,
+        "--width",
+        16,
+        "--epochs",
+        1,
+        "--batch",
+        16,
+    ]
+    added = [*asked, "--add", tmp_path / "p", "--labels"]
+    assert run(*asked, "--out", tmp_path / "teacher") == 0
+    assert run(*added, "smoothed", "--out", tmp_path / "smoothed") == 0
+    assert run(*added, "teacher", "--teacher", tmp_path / "teacher", "--out", tmp_path / "taught") == 0
+    config = yaml.safe_load((tmp_path / "taught" / "config.yaml").read_text())
+    assert (config["labels"], config["teacher"]) == ("teacher", str(tmp_path / "teacher"))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "out": str(tmp_path / "again")}))
+    assert run("reid", "train", "--config", tmp_path / "config.yaml") == 0
+    names = ("teacher", "smoothed", "taught", "again")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in names]
+    assert weights[2] == weights[3] and len(set(weights)) == 3
+    assert run(*added, "teacher", "--out", tmp_path / "none") == 2
+    assert "needs a teacher" in capsys.readouterr().err

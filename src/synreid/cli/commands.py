@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
+from synreid.invert.layer_options import LayerOptions
 from synreid.invert.measure_options import MeasureOptions
 from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
 from synreid.reid.options import ReidOptions
@@ -106,6 +107,22 @@ def gan_show(
     real = pick(open_data(data, camera_pattern), split="train") if data is not None else None
     asked = {"gan": gan, "data": data, "out": out, "camera_pattern": camera_pattern}
     print(show_gan(gan, out, options, real, {**asked, **dataclasses.asdict(options)}))
+
+
+def gan_layers(gan: Path, *, out: Path, options: LayerOptions, reid: Path | None = None) -> None:
+    """Measure which layers of a generator hold identity, pose, background and colour, and propose groups of them.
+
+    Args:
+        gan: Folder of a finished `gan train` or `gan import`, the file of one of its snapshots, or `street`, which is
+            shipped.
+        out: Folder for the numbers, a figure, and persons layer by layer.
+        options: How many persons are looked at.
+        reid: Folder of a finished `reid train`, whose model judges identity; left out, the best outside network does.
+    """
+    from synreid.invert.layer_stage import read_layers, show_layers
+
+    asked = {"gan": gan, "out": out, "reid": reid, **dataclasses.asdict(options)}
+    print(read_layers(show_layers(gan, out, options, reid, asked)).as_text())
 
 
 def gan_measure(

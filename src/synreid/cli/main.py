@@ -37,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "gan import": commands.gan_import,
     "gan show": commands.gan_show,
     "gan measure": commands.gan_measure,
+    "gan layers": commands.gan_layers,
     "encoder train": commands.encoder_train,
     "encoder invert": commands.encoder_invert,
     "encoder measure": commands.encoder_measure,

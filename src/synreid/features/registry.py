@@ -63,6 +63,13 @@ _ENTRIES = (
         licence="MIT; trained on MSMT17, which is for research only",
     ),
     Weights(
+        name="movenet-lightning",
+        file="movenet-lightning.onnx",
+        sha256="4d3470ac756610b494418a000c7ae45a491da96eb5a7752c6de2d0a604ea0d6d",
+        source="Google's MoveNet SinglePose Lightning (TensorFlow Hub), converted to ONNX with tf2onnx",
+        licence="Apache-2.0 (trained on COCO and on pictures of Google's own)",
+    ),
+    Weights(
         name="efficientnet-lite0",
         file="efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
