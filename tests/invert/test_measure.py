@@ -17,6 +17,7 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import TABLE, column, from_columns, pick, read_table, rows
 from synreid.features.embedders import PixelEmbedder
+from synreid.features.ssim import ssim
 from synreid.generate.network import (
     PICTURES,
     LearnedPictures,
@@ -37,7 +38,6 @@ from synreid.invert.train import train_encoder
 from synreid.reid.evaluate import evaluate_features, evaluate_model
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import train
-from synreid.select.scores import ssim
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 

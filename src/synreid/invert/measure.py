@@ -20,6 +20,7 @@ from synreid.data.pixels import pixels
 from synreid.data.sheets import sheet, shown_scale, titled, write_picture
 from synreid.data.table import TABLE, column, paths, pick, read_table, rows, table_fingerprint
 from synreid.features.embedders import Embedder, default_identity_embedder, embedder_by_name
+from synreid.features.ssim import ssim
 from synreid.generate.network import (
     PICTURES,
     generator_fingerprint,
@@ -211,8 +212,6 @@ class _Measuring:
 
     def _pictures(self) -> dict[str, dict[str, dict[str, float | None]]]:
         """Return mean and error of each loss and of SSIM, for each kind of inverted pictures."""
-        from synreid.select.scores import ssim  # a score that the `features` room could hold for both
-
         table = read_table(self.out / INVERTED / TABLE)
         found: dict[str, dict[str, dict[str, float | None]]] = {}
         for kind, made in self.made.items():

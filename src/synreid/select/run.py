@@ -14,6 +14,7 @@ from synreid.data.pixels import pixels, read_picture
 from synreid.data.scan import open_data
 from synreid.data.sheets import write_picture
 from synreid.data.table import TABLE, column, paths, read_table, rows, table_fingerprint
+from synreid.features import ssim
 from synreid.features.detectors import Detector, best_detector, detector
 from synreid.features.embedders import Embedder, default_identity_embedder
 from synreid.select import scores
@@ -175,7 +176,7 @@ class _Selection:
             self.judges["detector"] = judge.name
             policy.at_least("pedestrian", scores.pedestrian(self.pictures, judge), self._pedestrian_threshold(judge))
         if options.ssim is not None:
-            if min(self.height, self.width) < scores.SSIM_WINDOW:
+            if min(self.height, self.width) < ssim.WINDOW:
                 raise UserError(
                     f"SSIM needs pictures of 7x7 pixels or more, but the made ones are {self.height}x{self.width}: "
                     "leave ssim out."
