@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synreid.quality.origin import area_under_roc, auc_interval, origin_auc
+from synreid.quality.origin import _in_test, area_under_roc, auc_interval, origin_auc
 
 
 def people(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +54,21 @@ def test_one_person_is_refused() -> None:
     real, names = people(8, 0)
     with pytest.raises(ValueError, match="two persons"):
         origin_auc(real, real, names, np.zeros(8), 16, 8, steps=1)
+
+
+def test_a_person_of_both_kinds_is_on_one_side() -> None:
+    sides: dict[str, bool] = {}
+    rng = np.random.default_rng(0)
+    real, made = np.array([*"aabbccddeeff"]), np.array([*"abcdefgghh"])
+    tested = [_in_test(groups, sides, rng) for groups in (real, made)]
+    held = [set(groups[test]) for groups, test in zip((real, made), tested, strict=True)]
+    left = [set(groups[~test]) for groups, test in zip((real, made), tested, strict=True)]
+    assert not (held[0] | held[1]) & (left[0] | left[1])
+    assert held[1] - held[0] and held[0] <= held[1]
+
+
+def test_pictures_of_the_same_persons_are_not_told_by_the_person() -> None:
+    """Made pictures that are real ones of the same persons: knowing persons must not help, nor hurt."""
+    real, names = people(240, 0)
+    found = origin_auc(real[::2], real[1::2], names[::2], names[1::2], 16, 8, steps=80)
+    assert found["low"] <= 0.5 <= found["high"]

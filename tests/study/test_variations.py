@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def test_every_arm_is_trained_for_as_many_steps_as_its_control(study: Path, tiny
         assert run["classes"] == persons
     assert [arm["name"] for arm in result["arms"] if arm["headline"]] == ["soft-2"]
     assert result["answer"].startswith("Adding 2 variations a person (selected, a teacher's labels) changed mAP by")
-    assert result["selection"]["made"] == 4 * persons
+    assert result["selection_variations"]["made"] == 4 * persons and result["selection"] == {}
+    against = {(row["arm"], row["against"]) for row in result["differences"]}
+    assert {("variations-2", "inversions-2"), ("selected-2", "variations-2"), ("soft-2", "selected-2")} < against
     assert {path.name for path in study.iterdir()} >= {"encoder", "latents", "variations", "inversions"}
 
 
@@ -81,6 +84,21 @@ def test_inversions_are_of_the_pictures_own(study: Path) -> None:
     table = read_table(study / "inversions" / TABLE)
     firsts = [parents[0]["sha256"] for parents in column(table, "parents")]
     assert len(set(firsts)) == len(firsts)
+
+
+def test_what_a_person_does_not_have_is_told(tiny_street: Path, tiny_gan: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_street, tmp_path / "data")
+    person = sorted((tmp_path / "data" / "bounding_box_train").iterdir())[0].name.split("_")[0]
+    for path in sorted((tmp_path / "data" / "bounding_box_train").glob(f"{person}_*"))[2:]:
+        path.unlink()
+    few = {**VARIATIONS, "amounts": [3], "arms": ["inversion"]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "variations": few, "seeds": [0]}))
+    study = run_study(str(tmp_path / "recipe.yaml"), tmp_path / "data", tmp_path / "out", tiny_gan)
+    result = read_json(study / "study.json")
+    arm = next(arm for arm in result["arms"] if arm["name"] == "inversions-3")
+    persons = result["data"]["train_identities"]
+    assert arm["pictures_made"] == 3 * persons - 1 == read_json(study / "reid/inversions-3/0/run.json")["pictures_made"]
+    assert "1 persons have fewer than 3 inversions; all they have are taken." in result["notes"]
 
 
 def test_a_smaller_draw_lies_within_a_larger_one_and_takes_what_there_is() -> None:

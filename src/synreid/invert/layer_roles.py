@@ -30,7 +30,7 @@ UNITS = {
 }
 NAMES = {2: ("coarse", "fine"), 3: ("coarse", "medium", "fine")}
 ENOUGH = 8  # key points that both pictures of a pair must show, of 17
-WORTH = 0.2  # share of pose or background: key points wander by as much between a picture and its mirror image
+WORTH = 0.3  # share of pose or background: between a picture and its mirror image key points wander by up to 0.23
 SAFE = 0.5  # of that share: how much of identity a layer that is safe to change may change
 PERSONS = 16  # worked through at a time
 

@@ -27,19 +27,21 @@ def origin_auc(
     """Area under the ROC curve with which unseen made pictures are told from unseen real ones; 0.5 is not at all.
 
     `real` and `made` are uint8 `[N, H, W, 3]`, resized to `height`x`width`; the groups name each picture's person, and
-    no person is in both training and test. Equally many pictures of each kind are used, at most `limit`. A small
-    convolutional network on pixels, trained `steps` steps, is scored on the test half. `low` and `high` are the 95 %
-    interval over test persons (`auc_interval`). Raises ValueError where a kind has fewer than two persons.
+    no person is in both training and test, also where both kinds show the same persons. Equally many pictures of each
+    kind are used, at most `limit`. A small convolutional network on pixels, trained `steps` steps, is scored on the
+    test half. `low` and `high` are the 95 % interval over test persons (`auc_interval`). Raises ValueError where a kind
+    has fewer than two persons.
     """
     rng = np.random.default_rng(seed)
     count = min(len(real), len(made), limit)
     pictures, labels, test, persons = [], [], [], []
+    sides: dict[str, bool] = {}
     for kind, (source, groups) in enumerate(((real, real_groups), (made, made_groups))):
         chosen = np.sort(rng.choice(len(source), count, replace=False))
         pictures.append(_resized(source, chosen, height, width))
         labels.append(np.full(count, kind))
         persons.append(np.asarray(groups).astype(str)[chosen])
-        test.append(_in_test(persons[-1], rng))
+        test.append(_in_test(persons[-1], sides, rng))
     x, y, held_out = np.concatenate(pictures), np.concatenate(labels), np.concatenate(test)
     network = _train(x[~held_out], y[~held_out], steps, seed)
     scores = _scores(network, x[held_out])
@@ -79,24 +81,33 @@ def auc_interval(
     is too narrow: for real against other real persons it left out 0.5.
     """
     rng = np.random.default_rng(seed)
-    below = [negative[negative_groups == name] for name in np.unique(negative_groups)]
-    above = [positive[positive_groups == name] for name in np.unique(positive_groups)]
-    values = []
-    for _ in range(draws):
-        n = np.concatenate([below[k] for k in rng.integers(len(below), size=len(below))])
-        p = np.concatenate([above[k] for k in rng.integers(len(above), size=len(above))])
-        values.append(area_under_roc(n, p))
+    names = [np.unique(negative_groups), np.unique(positive_groups)]
+    together = not set(names[0]).isdisjoint(names[1])  # a person of both kinds is drawn with the pictures of both
+    below = {name: negative[negative_groups == name] for name in np.unique(np.concatenate(names))}
+    above = {name: positive[positive_groups == name] for name in below}
+    whole = np.array(list(below))
+    values: list[float] = []
+    while len(values) < draws:
+        drawn = [rng.choice(whole, len(whole))] * 2 if together else [rng.choice(part, len(part)) for part in names]
+        n, p = (np.concatenate([of[name] for name in part]) for of, part in zip((below, above), drawn, strict=True))
+        if len(n) and len(p):
+            values.append(area_under_roc(n, p))
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _in_test(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which pictures go to the test: those of half the persons, at least one person on each side."""
+def _in_test(groups: np.ndarray, sides: dict[str, bool], rng: np.random.Generator) -> np.ndarray:
+    """Which pictures go to the test: those of half the persons, at least one person on each side.
+
+    `sides` holds on which side persons are already, and takes in the new ones.
+    """
     names = np.unique(groups)
-    if len(names) < 2:
+    new = [name for name in names if name not in sides]
+    held = set(rng.permutation(new)[: len(new) // 2]) if new else set()
+    sides |= {name: name in held for name in new}
+    if len({sides[name] for name in names}) < 2:
         raise ValueError("telling origins apart needs pictures of two persons or more of each kind")
-    held = rng.permutation(names)[: len(names) // 2]
-    return np.isin(groups, held)
+    return np.array([sides[name] for name in groups], dtype=bool)
 
 
 def _resized(source: np.ndarray, chosen: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -18,6 +18,7 @@ METRICS = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 PART_NUMBERS: dict[str, tuple[str, ...]] = {
     "generator": ("kimg",),
     "selection": ("kept", "made"),
+    "selection_variations": ("kept", "made"),
     "origin": ("auc", "low", "high", "accuracy", "test_real", "test_made"),
     "data": ("train_identities", "train_pictures", "query", "gallery", "cameras"),
 }
@@ -145,6 +146,7 @@ def read_study(folder: Path) -> Study:
         raise UserError(f"{folder} is not the folder of a study: it has no {STUDY}; name the folder given to --out.")
     raw = _mapping(read_json(path), "the whole file", path)
     reader = _Reader(path)
+    selection = "selection" if raw.get("selection") else "selection_variations"
     return Study(
         folder=folder,
         recipe=reader.text(raw, "recipe"),
@@ -156,8 +158,8 @@ def read_study(folder: Path) -> Study:
         differences=[reader.difference(entry, where) for entry, where in reader.entries(raw, "differences")],
         generator=reader.part(raw, "generator"),
         quality=reader.parts(raw, "generator", "quality", QUALITY),
-        selection=reader.part(raw, "selection"),
-        stages=reader.parts(raw, "selection", "stages", ("in", "discarded")),
+        selection=reader.part(raw, selection),
+        stages=reader.parts(raw, selection, "stages", ("in", "discarded")),
         origin=reader.part(raw, "origin"),
         data=reader.part(raw, "data"),
         notes=[str(note) for note in reader.sequence(raw, "notes")],

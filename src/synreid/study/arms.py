@@ -57,17 +57,18 @@ def arms_of(recipe: Recipe) -> list[Arm]:
 def variation_arms(recipe: Recipe) -> list[Arm]:
     """Return the arms of the recipe's variations, for each amount; all of an amount take as many steps.
 
-    The last one of the largest amount is the one that the study's answer is about.
+    Each is held against the real arms and against the one before it, so that inversion, varying, selection and labels
+    can be told apart. The last one of the largest amount is the one that the study's answer is about.
     """
     arms: list[Arm] = []
     if (asked := recipe.variations) is None:
         return arms
     soft = {"smoothed": "smoothed labels", "teacher": "a teacher's labels"}[asked.labels]
     for amount in sorted(asked.amounts):
-        several = f"{amount} variations" if amount > 1 else "1 variation"
+        several = f"{amount} variations"
         added = f"real + {several} a person"
         ways: dict[str, tuple[str, str, Pool, str]] = {
-            "inversion": (f"inversions-{amount}", f"real + {amount} inverted a person", "inversions", "new-identity"),
+            "inversion": (f"inversions-{amount}", f"real + {amount} inversions a person", "inversions", "new-identity"),
             "all": (f"variations-{amount}", added, "variations", "new-identity"),
             "selected": (f"selected-{amount}", f"{added} (selected)", "selected", "new-identity"),
             "soft": (f"soft-{amount}", f"{added} (selected, {soft})", "selected", asked.labels),
@@ -80,10 +81,11 @@ def variation_arms(recipe: Recipe) -> list[Arm]:
             against=("real",),
         )
         arms.append(matched)
-        arms += [
-            Arm(name, title, variations=amount, pool=pool, labels=labels, against=(matched.name, "real"))
-            for name, title, pool, labels in chosen
-        ]
+        before: tuple[str, ...] = ()  # from one arm to the next one thing changes
+        for name, title, pool, labels in chosen:
+            against = (matched.name, "real", *before)
+            arms.append(Arm(name, title, variations=amount, pool=pool, labels=labels, against=against))
+            before = (name,)
     return arms
 
 

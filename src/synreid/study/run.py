@@ -129,7 +129,8 @@ class _Study:
             "summary": summary_of(self.arms, results),
             "differences": differences,
             "generator": self._generator_facts(material),
-            "selection": read_json(material.selections[0] / SUMMARY) if material.selections else {},
+            "selection": _summary(material, "select"),
+            "selection_variations": _summary(material, "select-variations"),
             "origin": self._origin(material),
             "data": self._data_facts(material),
             "notes": self.notes,
@@ -175,6 +176,7 @@ class _Study:
             )
             material.pools.update(made.tables)
             material.selections.extend([made.selection] if made.selection is not None else [])
+            self.notes += made.notes
         return material
 
     def _select(self, persons: Path, material: Material, out: Path) -> Path:
@@ -240,14 +242,21 @@ class _Study:
 
     def _steps(self, arm: Arm, material: Material) -> int:
         source = arm if arm.steps_of is None else next(other for other in self.arms if other.name == arm.steps_of)
-        return planned_steps(self._real_count(source, material) + self._made_count(source, material), self.recipe.reid)
+        return planned_steps(self._real_count(source, material) + self._asked_count(source, material), self.recipe.reid)
 
     def _real_count(self, arm: Arm, material: Material) -> int:
         return int((~column(material.real, "junk")).sum()) if arm.real else 0
 
-    def _made_count(self, arm: Arm, material: Material) -> int:
+    def _asked_count(self, arm: Arm, material: Material) -> int:
+        """Return how many made pictures the arm asks for, which its steps are worked out of."""
         persons = len(persons_rows(material.real)) if arm.variations else 0
         return arm.persons * self.recipe.keep + arm.variations * persons
+
+    def _made_count(self, arm: Arm, material: Material) -> int:
+        """Return how many made pictures the arm gets: of a person with fewer variations than asked for, all."""
+        if not arm.variations:
+            return self._asked_count(arm, material)
+        return sum(min(arm.variations, len(own)) for own in persons_rows(material.pools[arm.pool]).values())
 
     def _timed(self, name: str, stage: Callable[[], Path]) -> Path:
         folder = stage()
@@ -307,6 +316,12 @@ class _Study:
             "gallery": int((splits == "gallery").sum()),
             "cameras": len(set(column(concat([material.real, material.test]), "camera")) - {None}),
         }
+
+
+def _summary(material: Material, name: str) -> dict[str, Any]:
+    """Return what a selection says of itself; nothing where the study has none of that name."""
+    found = next((folder for folder in material.selections if folder.name == name), None)
+    return read_json(found / SUMMARY) if found is not None else {}
 
 
 def _subset(table: pa.Table, wanted: Subset, available: int) -> pa.Table:

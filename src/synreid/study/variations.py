@@ -12,6 +12,7 @@ from synreid.data.table import TABLE, read_table
 from synreid.invert.latents import invert_pictures, persons_rows
 from synreid.invert.train import train_encoder
 from synreid.invert.vary import vary_persons
+from synreid.reid.train import training_rows
 from synreid.select.run import kept_rows, read_selection
 from synreid.stage.log import say
 from synreid.study.arms import Pool
@@ -23,11 +24,11 @@ Stage = Callable[[str, Callable[[], Path]], Path]
 
 @dataclasses.dataclass(frozen=True)
 class VariationPools:
-    """Picture tables by the arms' pools, and the folders of the variations and of their selection."""
+    """Picture tables by the arms' pools, the folder of the selection, and what a reader should know."""
 
     tables: dict[Pool, pa.Table]
-    variations: Path | None
     selection: Path | None
+    notes: list[str]
 
 
 def variation_pools(
@@ -44,6 +45,7 @@ def variation_pools(
     """
     encoder = stage("encoder", lambda: train_encoder(real, generator, out / "encoder", asked.encoder))
     latents = stage("latents", lambda: invert_pictures(real, generator, encoder, out / "latents", asked.refine))
+    real = training_rows(real)  # mislabelled pictures must not be varied
     tables: dict[Pool, pa.Table] = {}
     variations = selection = None
     if set(asked.arms) & {"all", "selected", "soft"}:
@@ -53,18 +55,19 @@ def variation_pools(
         folder = variations
         selection = stage("selection of variations", lambda: select(folder))
         tables["selected"] = kept_rows(tables["variations"], read_selection(selection))
-        _say_short("selection left", tables["selected"], asked, real)
     if "inversion" in asked.arms:
         unchanged = dataclasses.replace(asked.vary, ways=("inversion",), images=max(asked.amounts), allow_fewer=True)
         folder = stage("inversions", lambda: vary_persons(generator, latents, None, out / "inversions", unchanged))
         tables["inversions"] = read_table(folder / TABLE)
-        _say_short("there are", tables["inversions"], asked, real)
-    return VariationPools(tables, variations, selection)
+    notes = [note for name, pool in tables.items() if (note := _shortage(name, pool, max(asked.amounts), real))]
+    for note in notes:
+        say(note)
+    return VariationPools(tables, selection, notes)
 
 
-def _say_short(what: str, pool: pa.Table, asked: Variations, real: pa.Table) -> None:
-    """Say how many persons have fewer pictures in a pool than the largest amount takes."""
-    most, found = max(asked.amounts), persons_rows(pool)
-    short = [pid for pid in persons_rows(real) if len(found.get(pid, ())) < most]
-    if short:
-        say(f"{what} fewer than {most} pictures of {len(short)} persons, who get what there is.")
+def _shortage(name: str, pool: pa.Table, most: int, real: pa.Table) -> str | None:
+    """Return how many persons have fewer pictures in a pool than the largest amount takes; None where all have them."""
+    found = persons_rows(pool)
+    short = sum(len(found.get(pid, ())) < most for pid in persons_rows(real))
+    what = {"variations": "variations", "selected": "selected variations", "inversions": "inversions"}.get(name, name)
+    return f"{short} persons have fewer than {most} {what}; all they have are taken." if short else None
