@@ -80,6 +80,10 @@ def test_measure_and_layers_print_their_tables(
     ("words", "said"),
     [
         (["persons", "vary", "{gan}", "{folder}/encoder", "--out", "{folder}/x"], "name their folder with --data"),
+        (
+            ["persons", "vary", "{gan}", "{folder}/latents", "--data", "{data}", "--out", "{folder}/x"],
+            "leave --data and --steps out",
+        ),
         (["persons", "vary", "{gan}", "{folder}/latents", "--ways", "[]", "--out", "{folder}/x"], "ways"),
         (
             [
@@ -102,3 +106,4 @@ def test_bad_input_is_one_sentence(
     assert run(*(word.format(**places) for word in words)) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert said in told[-1] and told[-1].startswith("synreid: ")
+    assert not (folder / "x").exists()

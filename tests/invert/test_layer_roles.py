@@ -18,7 +18,7 @@ from synreid.generate.options import GanOptions
 from synreid.generate.persons import layer_group
 from synreid.generate.sample import StyleSampler
 from synreid.invert.layer_options import LayerOptions
-from synreid.invert.layer_roles import compare, contiguous_groups, cost, measure_layers
+from synreid.invert.layer_roles import Change, compare, contiguous_groups, cost, measure_layers
 from synreid.invert.layer_stage import read_layers, show_layers
 from synreid.stage.errors import UserError
 
@@ -152,8 +152,16 @@ def test_stage_writes_numbers_and_pictures(tiny_gan: Path, tmp_path: Path) -> No
     num_ws = len(roles.layers)
     assert [layer for group in roles.groups for layer in layer_group(group.layers, num_ws)] == list(range(num_ws))
     assert show_layers(tiny_gan, out, LayerOptions(persons=4), None) == out
-    found = cost(roles.layers[0])
-    assert found is None or found >= 0
+
+
+def test_cost_is_identity_over_the_larger_gain() -> None:
+    def changes(**shares: float | None) -> dict[str, Change]:
+        return {name: Change(None, None, share, None) for name, share in shares.items()}
+
+    assert cost(changes(identity=0.2, pose=0.4, background=0.1)) == pytest.approx(0.5)
+    assert cost(changes(identity=0.2, background=0.8)) == pytest.approx(0.25)
+    assert cost(changes(identity=0.2, pose=0.2, background=0.1)) is None  # as little as key points wander
+    assert cost(changes(identity=None, pose=0.9, background=0.1)) is None
 
 
 def test_a_generator_without_layers_is_refused(known: StyleSampler, monkeypatch: pytest.MonkeyPatch) -> None:

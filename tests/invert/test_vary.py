@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from synreid.data.scan import open_data
-from synreid.data.table import TABLE, column, pick, read_table, write_table
+from synreid.data.table import TABLE, column, from_columns, pick, read_table, write_table
 from synreid.generate.generator import Generator
 from synreid.generate.network import GENERATOR, generator_fingerprint, load_generator, new_generator, save_network
 from synreid.generate.options import GanOptions
@@ -107,7 +107,7 @@ def test_styles_are_what_the_row_says(way: Way, latents: Latents, generator: Gen
 def test_rows_say_what_was_done_with_which_parents(
     latents_folder: Path, latents: Latents, tiny_gan: Path, generator: Generator, tmp_path: Path
 ) -> None:
-    out = vary_persons(tiny_gan, latents_folder, None, tmp_path / "out", OPTIONS)
+    out = vary_persons(tiny_gan, latents_folder, tmp_path / "out", OPTIONS)
     table = read_table(out / TABLE)
     digests, pids = column(latents.table, "sha256"), column(latents.table, "pid")
     of = dict(zip(digests, pids, strict=True))
@@ -130,7 +130,7 @@ def test_rows_say_what_was_done_with_which_parents(
             assert row["camera"] == recipe["camera"]
     assert ways == set(OPTIONS.ways)
     assert len(made_pictures(out)) == len(table)  # which selection and training read
-    again = vary_persons(tiny_gan, latents_folder, None, tmp_path / "again", OPTIONS)
+    again = vary_persons(tiny_gan, latents_folder, tmp_path / "again", OPTIONS)
     assert column(read_table(again / TABLE), "sha256").tolist() == column(table, "sha256").tolist()
 
 
@@ -138,10 +138,36 @@ def test_inversion_alone_shows_each_picture_once(
     latents_folder: Path, latents: Latents, tiny_gan: Path, generator: Generator, tmp_path: Path
 ) -> None:
     options = with_ways("inversion", images=100, allow_fewer=True)
-    table = read_table(vary_persons(tiny_gan, latents_folder, None, tmp_path / "out", options) / TABLE)
+    table = read_table(vary_persons(tiny_gan, latents_folder, tmp_path / "out", options) / TABLE)
     assert sorted(p[0]["sha256"] for p in column(table, "parents")) == sorted(column(latents.table, "sha256"))
     with pytest.raises(UserError, match=r"100 variations of person .* give only \d+ that differ; take --images"):
-        vary_persons(tiny_gan, latents_folder, None, tmp_path / "more", with_ways("inversion", images=100))
+        vary_persons(tiny_gan, latents_folder, tmp_path / "more", with_ways("inversion", images=100))
+
+
+def test_a_way_that_is_used_up_makes_room_for_the_others(generator: Generator, tmp_path: Path) -> None:
+    """Two pictures under two cameras give two camera variations, and as many points between as are asked for."""
+    pids, cameras = [*"aabbccdd"], [*"12121212"]
+    names = [f"{k}.png" for k in range(8)]
+    table = from_columns(path=names, sha256=names, pid=pids, camera=cameras, split="train")
+    w = torch.randn(8, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(1))
+    varying = Varying(generator, Latents(table, w, "", "", tmp_path), with_ways("camera", "between", images=9))
+    planned = varying.plan()
+    for pid in "abcd":
+        own = [one.way for one in planned if one.pid == pid]
+        assert (own.count("camera"), own.count("between")) == (2, 7)
+    assert len(set(planned)) == len(planned) == 36
+    with pytest.raises(UserError, match=r"9 variations of person a .* its 2 pictures give only 2 that differ"):
+        Varying(generator, varying.latents, with_ways("camera", images=9)).plan()
+
+
+def test_junk_is_not_varied(generator: Generator, tmp_path: Path) -> None:
+    names = [f"{k}.png" for k in range(6)]
+    junk = [False, True, False, False, True, True]
+    table = from_columns(path=names, sha256=names, pid=[*"aabbcc"], camera="1", split="train", junk=junk)
+    w = torch.zeros(6, generator.num_ws, generator.w_dim)
+    planned = Varying(generator, Latents(table, w, "", "", tmp_path), with_ways("mix", "transfer", images=2)).plan()
+    assert {one.pid for one in planned} == {"a", "b"}
+    assert not {row for one in planned for row in (one.base, *one.others)} & {1, 4, 5}
 
 
 def test_a_picture_does_not_depend_on_its_neighbours(latents: Latents, generator: Generator) -> None:
@@ -156,8 +182,8 @@ def test_ways_that_a_person_does_not_have(
     first = [int(np.flatnonzero(pids == pid)[0]) for pid in sorted(set(pids))]
     single = write_latents(tmp_path / "single", tiny_gan, train_table.take(first))
     with pytest.raises(UserError, match="between needs two pictures of the person"):
-        vary_persons(tiny_gan, single, None, tmp_path / "out", with_ways("between"))
-    out = vary_persons(tiny_gan, single, None, tmp_path / "both", with_ways("between", "sefa"))
+        vary_persons(tiny_gan, single, tmp_path / "out", with_ways("between"))
+    out = vary_persons(tiny_gan, single, tmp_path / "both", with_ways("between", "sefa"))
     assert "between needs two pictures of the person" in capsys.readouterr().err
     assert {json.loads(text)["operation"] for text in column(read_table(out / TABLE), "maker")} == {"sefa"}
 
@@ -166,12 +192,12 @@ def test_bad_input_is_one_sentence(
     tiny_gan: Path, latents_folder: Path, tiny_street: Path, tmp_path: Path, other_gan: Path
 ) -> None:
     with pytest.raises(UserError, match="holds styles of generator"):
-        vary_persons(other_gan, latents_folder, None, tmp_path / "a", OPTIONS)
+        vary_persons(other_gan, latents_folder, tmp_path / "a", OPTIONS)
     with pytest.raises(UserError, match="layers 7-9 must be"):
-        vary_persons(tiny_gan, latents_folder, None, tmp_path / "b", dataclasses.replace(OPTIONS, layers="7-9"))
+        vary_persons(tiny_gan, latents_folder, tmp_path / "b", dataclasses.replace(OPTIONS, layers="7-9"))
     test = write_latents(tmp_path / "test", tiny_gan, pick(open_data(tiny_street), split="query"))
     with pytest.raises(UserError, match="is a query picture"):
-        vary_persons(tiny_gan, test, None, tmp_path / "c", OPTIONS)
+        vary_persons(tiny_gan, test, tmp_path / "c", OPTIONS)
     for name, value in (
         ("images", 0),
         ("strength", -1.0),

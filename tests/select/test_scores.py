@@ -44,11 +44,12 @@ def test_real_mean_is_the_loop_without_the_parent() -> None:
     real, features = rng.normal(size=(7, 4)), rng.normal(size=(5, 4))
     real_persons = np.array(["b", "a", "b", "a", "c", "a", "a"])
     real_sha256 = np.array(["0", "1", "2", "3", "4", "1", "6"], dtype=object)  # a has one picture twice
-    persons, parents = np.array(["a", "b", "c", "a", "b"]), np.array(["1", "2", "4", "6", "elsewhere"], dtype=object)
+    persons, parents = np.array(["a", "b", "c", "a", "b"]), np.empty(5, dtype=object)
+    parents[:] = [frozenset(own) for own in (["1"], ["2"], ["4"], ["6", "3"], ["elsewhere"])]
     found = scores.to_real_mean(features, persons, parents, real, real_persons, real_sha256)
     for k in range(5):
         own = [j for j in range(7) if real_persons[j] == persons[k]]
-        others = [j for j in own if real_sha256[j] != parents[k]]
+        others = [j for j in own if real_sha256[j] not in parents[k]]
         mean = sum(real[j] for j in others or own)
         cosine = sum(mean * features[k]) / (sum(mean**2) * sum(features[k] ** 2)) ** 0.5
         assert found[k] == pytest.approx(cosine)
@@ -59,7 +60,9 @@ def test_real_mean_is_the_loop_without_the_parent() -> None:
 def test_a_real_picture_scores_among_its_persons_as_its_own_variation_does() -> None:
     features = np.random.default_rng(0).normal(size=(6, 4))
     persons, sha256 = np.array(["a", "b", "a", "a", "b", "b"]), np.arange(6).astype(str)
-    found = scores.to_real_mean(features, persons, sha256, features, persons, sha256)
+    parents = np.empty(6, dtype=object)
+    parents[:] = [frozenset([one]) for one in sha256]
+    found = scores.to_real_mean(features, persons, parents, features, persons, sha256)
     np.testing.assert_allclose(found, scores.to_own_mean(features, persons))
 
 

@@ -141,5 +141,7 @@ def test_variations_that_cannot_answer_are_refused(change: dict[str, object], sa
         recipe_from({"name": "x", "amounts": [], "variations": change}, "x")
     with pytest.raises(UserError, match="amounts"):
         recipe_from({"name": "x", "amounts": []}, "x")
+    with pytest.raises(UserError, match="no style layers"):
+        recipe_from({"name": "x", "amounts": [], "variations": {}, "gan": {"cfg": "dcgan"}}, "x")
     with pytest.raises(UserError, match="soft labels are for our own training"):
         recipe_from({"name": "x", "amounts": [], "variations": {}, "command": "true"}, "x")

@@ -231,8 +231,11 @@ def encoder_invert(
     from synreid.data.splits import subset as part_of
     from synreid.data.table import pick
     from synreid.invert.latents import invert_pictures
+    from synreid.reid.train import training_rows
 
     table = pick(part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed), split=split)
+    if split == "train":
+        table = training_rows(table)
     drawn = {"split": split, "subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     asked = {"encoder": encoder, "gan": gan, "data": data, "out": out, "reid": reid, **drawn}
     print(invert_pictures(table, gan, encoder, out, options, reid, {**asked, **dataclasses.asdict(options)}))
@@ -291,7 +294,7 @@ def persons_vary(
     out: Path,
     options: VaryOptions,
     data: Path | None = None,
-    steps: int = 100,
+    steps: int | None = None,
     subset: float = 1.0,
     subset_seed: int = 0,
     camera_pattern: str | None = None,
@@ -302,27 +305,28 @@ def persons_vary(
         gan: Folder of a finished `gan train` or `gan import`, the file of one of its snapshots, or `street`, which is
             shipped.
         encoder: Folder of a finished `encoder train` with that generator, or of a finished `encoder invert`, whose
-            latents are then taken.
+            latents are then taken. An encoder's go into the folder `out` with `-latents` behind its name.
         out: Folder for the pictures and their table.
         options: How many variations, and how they differ.
-        data: Folder or CSV file of person pictures, whose training split is varied; not needed with `encoder invert`'s
-            latents.
-        steps: Steps that each picture's styles are refined for; `encoder invert` has all options of refinement.
-        subset: Share of the training persons to vary, above 0 and up to 1.
+        data: With an encoder: folder or CSV file of person pictures, whose training split is varied.
+        steps: With an encoder: steps that each picture's styles are refined for, 100 if left out; `encoder invert` has
+            all options of refinement.
+        subset: With an encoder: share of the training persons to vary, above 0 and up to 1.
         subset_seed: Seed of the draw of those persons.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
     from synreid.data.splits import subset as part_of
-    from synreid.invert.vary import vary_persons
+    from synreid.invert.vary import latents_of, vary_persons
 
     table = None
     if data is not None:
         table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    refine = RefineOptions(steps=steps) if steps is not None else None
     drawn = {"subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     asked = {"gan": gan, "encoder": encoder, "data": data, "out": out, "steps": steps, **drawn}
-    refine = RefineOptions(steps=steps)
-    print(vary_persons(gan, encoder, table, out, options, refine, {**asked, **dataclasses.asdict(options)}))
+    latents = latents_of(gan, encoder, table, out, refine)
+    print(vary_persons(gan, latents, out, options, {**asked, **dataclasses.asdict(options)}))
 
 
 def select_run(

@@ -27,16 +27,16 @@ from synreid.generate.sample import BATCH, to_uint8
 from synreid.invert.encoder import Encoder, encoder_fingerprint, load_encoder, mean_latent
 from synreid.invert.losses import InversionLosses, check_losses
 from synreid.invert.options import RefineOptions
-from synreid.invert.refine import Difference, refine_styles, tune
+from synreid.invert.refine import Difference, filled, refine_styles, tune
 from synreid.reid.embed import load_model
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
-from synreid.stage.fingerprint import file_digest
+from synreid.stage.fingerprint import file_digest, fingerprint
 from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.progress import progress
 
-STAGE, VERSION = "latents", 1
+STAGE, VERSION = "latents", 2
 LATENTS = "latents.safetensors"
 HEADER = "latents"  # key of the file's metadata
 PARTS, TUNED = "parts", "tuned"
@@ -48,7 +48,8 @@ SHOWN = 12  # rows of the sheet
 class Latents:
     """Styles `w`, float32 [N, num_ws, w_dim], of the N real pictures in `table`, for one generator.
 
-    `generator` is the generator's fingerprint and `fingerprint` names the latents. `folder` is where they lie.
+    `generator` is the generator's fingerprint and `fingerprint` names the latents. `folder` is where they lie, and with
+    them, if `is_tuned`, a generator tuned to each person.
     """
 
     table: pa.Table
@@ -56,15 +57,17 @@ class Latents:
     generator: str
     fingerprint: str
     folder: Path
+    is_tuned: bool = False
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {pid: number for number, pid in enumerate(persons_rows(self.table))}
 
     def tuned(self, generator: Generator, pid: str) -> Generator:
-        """Return the generator tuned to a person of the table, or `generator` itself where none was tuned."""
-        path = _tuned_path(self.folder, self._numbers[pid])
-        return Difference.load(path).apply_to(generator) if path.exists() else generator
+        """Return the generator tuned to a person of the table, or `generator` itself where none was."""
+        if not self.is_tuned:
+            return generator
+        return Difference.load(_tuned_path(self.folder, self._numbers[pid])).apply_to(generator)
 
 
 def invert_pictures(
@@ -124,7 +127,8 @@ def load_latents(folder: Path, gan: Path) -> Latents:
             f"{path} holds styles of generator {trained_with}, but {gan} is generator {given}; "
             "name their own generator, or invert the pictures for this one."
         )
-    return Latents(read_table(folder / TABLE), w, trained_with, run["fingerprint"], folder)
+    named = fingerprint(run["fingerprint"], run["outputs"])
+    return Latents(read_table(folder / TABLE), w, trained_with, named, folder, bool(run["named"].get("tune_steps")))
 
 
 class Inversion:
@@ -149,11 +153,10 @@ class Inversion:
     def encode(self, pictures: np.ndarray) -> Tensor:
         """Return the encoder's styles [N, num_ws, w_dim], on the CPU, of pictures, uint8 [N, H, W, 3]."""
         found = []
-        for start in range(0, len(pictures), self.options.batch):
-            real = self._values(pictures[start : start + self.options.batch])
+        for real in filled(self._values(pictures), self.options.batch).split(self.options.batch):
             with autocast(self.device, self.options.precision):
                 found.append(self.encoder.invert(self.generator, real, self.encoder.options.passes)[0].float().cpu())
-        return torch.cat(found)
+        return torch.cat(found)[: len(pictures)]
 
     def refine(self, pictures: np.ndarray, w: Tensor) -> Tensor:
         """Return refined styles, of the shape of `w` [N, num_ws, w_dim]."""
@@ -169,11 +172,14 @@ class Inversion:
     def judged(self, pictures: np.ndarray, w: Tensor) -> dict[str, np.ndarray]:
         """Return each loss, float32 [N], of the pictures that `w` gives against the real ones."""
         parts: list[dict[str, Tensor]] = []
-        for start in range(0, len(pictures), BATCH):
-            real, styles = self._values(pictures[start : start + BATCH]), w[start : start + BATCH].to(self.device)
+        batches = zip(
+            *(filled(x, BATCH).split(BATCH) for x in (self._values(pictures), w.to(self.device))), strict=True
+        )
+        for real, styles in batches:
             with autocast(self.device, self.options.precision):
                 parts.append(self.losses(styles, self.generator.synthesize(styles), self.losses.target(real)))
-        return {name: torch.cat([part[name].float().cpu() for part in parts]).numpy() for name in self.names}
+        whole = {name: torch.cat([part[name].float().cpu() for part in parts]) for name in self.names}
+        return {name: values[: len(pictures)].numpy() for name, values in whole.items()}
 
     def _loss(self, real: Tensor) -> Callable[[Tensor], Tensor]:
         target = self.losses.target(real)
@@ -190,11 +196,8 @@ def show(generator: Generator, w: Tensor) -> np.ndarray:
     Batches are filled up to one size, so that a picture's bytes do not depend on its neighbours.
     """
     device = next(generator.parameters()).device
-    made = []
-    for part in w.split(BATCH):
-        filled = torch.cat([part, part[-1:].expand(BATCH - len(part), -1, -1)]).to(device)
-        made.append(to_uint8(generator.synthesize(filled)[: len(part)]))
-    return np.concatenate(made)
+    made = [to_uint8(generator.synthesize(part.to(device))) for part in filled(w, BATCH).split(BATCH)]
+    return np.concatenate(made)[: len(w)]
 
 
 def persons_rows(table: pa.Table) -> dict[str, np.ndarray]:
@@ -220,7 +223,10 @@ def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[s
         temporary.write_bytes(save({"w": w}, header))
     write_table(table, folder.path / TABLE)
     write_picture(folder.path / "inverted.png", _sheet(inversion, table, pictures, w, folder.path))
-    return {LATENTS: file_digest(folder.path / LATENTS), TABLE: file_digest(folder.path / TABLE)}
+    outputs = {name: file_digest(folder.path / name) for name in (LATENTS, TABLE)}
+    if inversion.options.tune_steps:
+        outputs[TUNED] = fingerprint([file_digest(path) for path in sorted((folder.path / TUNED).iterdir())])
+    return outputs
 
 
 def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator[Path]:
@@ -265,7 +271,7 @@ def _sheet(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tenso
         columns["refined"] = show(inversion.generator, styles)
     if inversion.options.tune_steps:
         pids = column(table, "pid")[picked]
-        latents = Latents(table, w, "", "", folder)
+        latents = Latents(table, w, "", "", folder, is_tuned=True)
         tuned = [
             show(inversion.generator if pid is None else latents.tuned(inversion.generator, pid), styles[k : k + 1])
             for k, pid in enumerate(pids)

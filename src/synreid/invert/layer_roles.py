@@ -132,6 +132,8 @@ class LayerRoles:
             if self.posed is None
             else f"{self.posed:.0%} of the pairs show {ENOUGH} key points or more and count for pose.",
             f"Groups, and what each holds most of: {held}.",
+            "persons make and persons vary take these ranges (--layers 0-2); there the words coarse, medium and fine "
+            "are fixed shares of the layers.",
             f"Cost: identity over the larger of pose and background. Layers safe to change (cost {SAFE:g} at most, for "
             f"{WORTH:g} or more of pose or background): {safe}.",
         ]

@@ -1,7 +1,8 @@
 """How well inversion keeps the person: inverted query pictures against the real gallery, and beside the real ones.
 
 Measuring on test pictures is not training on them. A query's styles are found for that picture by itself, by an encoder
-that has seen training pictures only; no weight, threshold or choice is taken from what is measured here.
+that has seen training pictures only; no weight or threshold is taken from what is measured here, but for the scale by
+which latents and features are added up (`latent_ranking.joined`), which looks at no identity.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch import Tensor
 from synreid.data.pixels import pixels
 from synreid.data.sheets import sheet, shown_scale, titled, write_picture
 from synreid.data.table import TABLE, column, paths, pick, read_table, rows, table_fingerprint
+from synreid.features import ssim
 from synreid.features.embedders import Embedder, default_identity_embedder, embedder_by_name
-from synreid.features.ssim import ssim
 from synreid.generate.network import (
     PICTURES,
     generator_fingerprint,
@@ -58,8 +59,8 @@ class Judge:
     embedder: Embedder
     size: tuple[int, int]
     """Height and width at which it gets real pictures."""
-    in_loss: bool = False
-    """Whether the encoder was trained to please it."""
+    in_loss: bool | None = False
+    """Whether the encoder was trained to please it; None where that is not known."""
 
 
 def measure_encoder(
@@ -88,8 +89,13 @@ def measure_encoder(
     network = load_encoder(encoder, place)
     if refine.tune_steps:
         raise UserError(f"tune_steps is {refine.tune_steps}, but it is styles that are measured; leave it 0.")
+    if min(network.height, network.width) < ssim.WINDOW:
+        raise UserError(
+            f"SSIM needs pictures of {ssim.WINDOW}x{ssim.WINDOW} pixels or more, but the generator makes "
+            f"{network.height}x{network.width}; measure a larger one."
+        )
     query, gallery = chosen_rows(data, options.queries)
-    check_unseen(data, encoder)
+    seen = check_unseen(data, encoder)
     judges = _judges(encoder, network.options, reid, options)
     inputs = {
         "query": table_fingerprint(query),
@@ -107,7 +113,7 @@ def measure_encoder(
             inversion = Inversion(load_generator(place), network, refine, in_loss)
             refined = load_latents(out / INVERTED, gan).w
             measuring = _Measuring(inversion, refined, query, gallery, judges, options, out)
-            write_json(out / MEASURED, {**measuring.facts(inputs), **measuring.values()})
+            write_json(out / MEASURED, {**measuring.facts(inputs), "unseen": seen, **measuring.values()})
             write_picture(out / SHEET, measuring.sheet())
             folder.finish({name: file_digest(out / name) for name in (MEASURED, SHEET)}, queries=len(query))
             shutil.rmtree(out / PARTS, ignore_errors=True)
@@ -135,11 +141,16 @@ def chosen_rows(data: pa.Table, queries: int) -> tuple[pa.Table, pa.Table]:
     return rows(query, order[np.linspace(0, len(query) - 1, count).round().astype(np.int64)]), gallery
 
 
-def check_unseen(data: pa.Table, encoder: Path) -> None:
-    """Raise UserError where the encoder, or its generator, learned from a picture of the test split."""
+def check_unseen(data: pa.Table, encoder: Path) -> str:
+    """Return what is known of whether the encoder and its generator saw test pictures: `checked`, or why it is not.
+
+    Raises UserError where they learned from a picture of the test split.
+    """
     if not (_folder(encoder) / PICTURES).exists():
-        return
-    learned = learned_pictures(_folder(encoder)).digests
+        say(f"{_folder(encoder) / PICTURES} is not there, so nobody can tell whether test pictures were learned from.")
+        return f"not known: {PICTURES} is missing"
+    found = learned_pictures(_folder(encoder))
+    learned = found.digests
     test = pick(data, split=("query", "gallery"))
     for digest, path in zip(column(test, "sha256"), paths(test), strict=True):
         if digest in learned:
@@ -147,6 +158,9 @@ def check_unseen(data: pa.Table, encoder: Path) -> None:
                 f"the encoder or its generator learned from {path}, a test picture, so it is known; "
                 "take ones that were trained on the training split alone."
             )
+    if found.unlisted:
+        return f"checked, but for what {', '.join(sorted(found.unlisted))} learned from, which is not listed"
+    return "checked"
 
 
 class _Measuring:
@@ -217,7 +231,7 @@ class _Measuring:
         for kind, made in self.made.items():
             behind = "_encoder" if kind == "encoder" else ""
             values = {name: column(table, name + behind) for name in self.inversion.names}
-            values["ssim"] = np.array([ssim(real, one) for real, one in zip(self.real, made, strict=True)])
+            values["ssim"] = np.array([ssim.ssim(real, one) for real, one in zip(self.real, made, strict=True)])
             found[kind] = {name: mean_and_error(value, self.persons) for name, value in values.items()}
         return found
 
@@ -328,7 +342,9 @@ def _judges(encoder: Path, learned: EncoderOptions, reid: Path, options: Measure
         say(told)
     else:
         outside = embedder_by_name(options.outside)
-    in_loss = learned.identity > 0 and _identity_model(encoder) == model.model.fingerprint
+    in_loss: bool | None = learned.identity > 0 and _identity_model(encoder) == model.model.fingerprint
+    if learned.identity > 0 and not (_folder(encoder) / RUN).exists():
+        in_loss = None
     return {"reid": Judge(model, model.model.options.through_size, in_loss), "outside": Judge(outside, OUTSIDE_SIZE)}
 
 

@@ -17,27 +17,25 @@ from torch import Tensor
 
 from synreid.data.pixels import picture_sha256, pixels
 from synreid.data.sheets import BLUE, sheet, shown_scale, write_picture, write_pictures
-from synreid.data.table import TABLE, column, from_columns, pick, rows, table_fingerprint, write_table
+from synreid.data.table import TABLE, column, from_columns, pick, rows, write_table
 from synreid.generate.generator import Generator
 from synreid.generate.network import generator_fingerprint, generator_place, load_generator
 from synreid.generate.persons import layer_group
 from synreid.invert.directions import camera_differences, pca, sefa
-from synreid.invert.encoder import check_styles, encoder_fingerprint
+from synreid.invert.encoder import check_styles
 from synreid.invert.latents import STAGE, Latents, invert_pictures, load_latents, persons_rows, show
 from synreid.invert.options import RefineOptions, VaryOptions
 from synreid.reid.train import training_rows
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
-from synreid.stage.fingerprint import fingerprint
 from synreid.stage.folder import RUN, StageFolder
 from synreid.stage.log import say
 from synreid.stage.progress import progress
 
 VERSION = 1
-LATENTS = "latents"  # folder in `out`, where the pictures had yet to be inverted
 BETWEEN = (0.25, 0.75)  # shares of the way from one picture to the other
-TRIES = 20  # draws of a variation that its person does not have yet
+TRIES = 100  # draws of a variation that its person does not have yet
 SHEET = (16, 12)  # persons, columns
 
 
@@ -67,12 +65,16 @@ class Varying:
     def __init__(self, generator: Generator, latents: Latents, options: VaryOptions) -> None:
         self.generator, self.latents, self.options = generator, latents, options
         self.w = latents.w
-        self.persons = persons_rows(latents.table)
+        right = ~column(latents.table, "junk").astype(bool)  # a junk picture does not show whom it names
+        persons = {pid: rows[right[rows]] for pid, rows in persons_rows(latents.table).items()}
+        self.persons = {pid: rows for pid, rows in persons.items() if len(rows)}
         self.cameras = column(latents.table, "camera")
-        self.pids = column(latents.table, "pid")
         self.layers = layer_group(options.layers, generator.num_ws)
         wanted = set(options.ways)
-        self.differences = camera_differences(self.w, self.pids, self.cameras) if "camera" in wanted else {}
+        self.differences: dict[tuple[str, str], Tensor] = {}
+        if "camera" in wanted:
+            pids = column(latents.table, "pid")[right]
+            self.differences = camera_differences(self.w[torch.from_numpy(right)], pids, self.cameras[right])
         self.directions: dict[str, Tensor] = {}
         if "sefa" in wanted:
             self.directions["sefa"] = sefa(generator, self.layers, options.components).cpu()
@@ -93,22 +95,33 @@ class Varying:
         self._say_left_out(ways)
         planned = []
         for number, (pid, able) in enumerate(ways.items()):
-            own: set[Variation] = set()
-            for k in range(self.options.images):
-                rng = np.random.default_rng((self.options.seed, number, k))
-                tries = (self._drawn(pid, able[k % len(able)], k // len(able), rng) for _ in range(TRIES))
-                new = next((one for one in tries if one not in own), None)
-                if new is None and self.options.allow_fewer:
-                    break
-                if new is None:
-                    raise UserError(
-                        f"{self.options.images} variations of person {pid} are asked for, but its "
-                        f"{len(self.persons[pid])} pictures give only {k} that differ; take --images {k} or fewer, or "
-                        f"further ways than {', '.join(self.options.ways)}."
-                    )
-                own.add(new)
-                planned.append(new)
+            planned += self._of_person(number, pid, able)
+        if not planned:
+            raise UserError("no picture has an identity, so there is no person to vary; give pictures with identities.")
         return planned
+
+    def _of_person(self, number: int, pid: str, ways: list[str]) -> list[Variation]:
+        """Return this person's variations: its ways in turn, leaving out each as soon as it gives nothing new."""
+        found: dict[Variation, None] = {}
+        turns = dict.fromkeys(ways, 0)
+        while len(found) < self.options.images and turns:
+            k = len(found)
+            way = min(turns, key=lambda name: (turns[name], ways.index(name)))
+            rng = np.random.default_rng((self.options.seed, number, k, ways.index(way)))
+            tries = (self._drawn(pid, way, turns[way] + again, rng) for again in range(TRIES))
+            new = next((one for one in tries if one not in found), None)
+            if new is None:
+                del turns[way]
+            else:
+                turns[way] += 1
+                found[new] = None
+        if len(found) < self.options.images and not self.options.allow_fewer:
+            raise UserError(
+                f"{self.options.images} variations of person {pid} are asked for, but its {len(self.persons[pid])} "
+                f"pictures give only {len(found)} that differ; take --images {len(found)} or fewer, further ways than "
+                f"{', '.join(self.options.ways)}, or --allow_fewer true."
+            )
+        return list(found)
 
     def _ways_of(self, pid: str) -> list[str]:
         """Return the ways that this person's pictures allow, in the order of the options."""
@@ -232,57 +245,53 @@ class Varying:
         return json.dumps({**facts, **dataclasses.asdict(one), "seed": self.options.seed})
 
 
+def latents_of(gan: Path, encoder: Path, table: pa.Table | None, out: Path, refine: RefineOptions | None) -> Path:
+    """Return the folder of the latents that `out` is to be made from.
+
+    `encoder` is the folder of a finished `encoder invert`, which is returned, or of a finished `encoder train`: then
+    the training pictures of `table` are inverted, refined by `refine`, into a folder beside `out`, with `-latents`
+    behind its name. Raises UserError where pictures are missing, or given although the latents are there.
+    """
+    ready = (encoder / RUN).exists() and read_json(encoder / RUN).get("stage") == STAGE
+    if ready and (table is not None or refine is not None):
+        raise UserError(
+            f"{encoder} holds latents, which say which pictures are varied and how they were refined; leave --data and "
+            "--steps out, or name an encoder."
+        )
+    if ready:
+        return encoder
+    if table is None:
+        raise UserError(f"{encoder} is an encoder, so pictures are needed to vary; name their folder with --data.")
+    train = training_rows(pick(table, split="train"))
+    folder = out.resolve().with_name(out.resolve().name + "-latents")
+    return invert_pictures(train, gan, encoder, folder, refine or RefineOptions())
+
+
 def vary_persons(
-    gan: Path,
-    encoder: Path,
-    table: pa.Table | None,
-    out: Path,
-    options: VaryOptions,
-    refine: RefineOptions | None = None,
-    config: dict[str, Any] | None = None,
+    gan: Path, latents: Path, out: Path, options: VaryOptions, config: dict[str, Any] | None = None
 ) -> Path:
-    """Write variations of the persons in the training split of `table`, made by the generator `gan`; return `out`.
+    """Write variations of the persons whose `latents` (the folder of an `encoder invert`) are given; return `out`.
 
-    `encoder` is the folder of a finished `encoder train` (its latents, refined by `refine`, are then written to
-    `out/latents`) or of a finished `encoder invert`, whose latents are taken; `table` may then be left out. Writes
-    `pictures/<person>/<person>_<picture>.png`, `table.parquet` (one row a picture: the person's pid, the parents, and
-    all that it takes to make it again) and `sheet.png` (a row a person, a real picture first).
+    `gan` is the generator that they are styles of. Writes `pictures/<person>/<person>_<picture>.png`, `table.parquet`
+    (one row a picture: the person's pid, the parents, and all that it takes to make it again) and `sheet.png` (a row a
+    person, a real picture first). Junk pictures and those without an identity are not varied.
 
-    Raises UserError for a generator without style layers, an encoder or latents of another generator, latents of test
-    pictures, and persons who cannot be varied as asked.
+    Raises UserError for a generator without style layers, latents of another generator or of test pictures, and persons
+    who cannot be varied as asked.
     """
     place = generator_place(gan)
     generator = load_generator(place).to(choose_device())
     check_styles(generator)
-    layer_group(options.layers, generator.num_ws)
-    ready = (encoder / RUN).exists() and read_json(encoder / RUN).get("stage") == STAGE
-    if not ready and table is None:
-        raise UserError(f"{encoder} is an encoder, so pictures are needed to vary; name their folder with --data.")
+    found = load_latents(latents, gan)
+    training_rows(found.table)  # a test picture must not be varied
+    varying = Varying(generator, found, options)
+    planned = varying.plan()
     asked = config or dataclasses.asdict(options)
-    inputs = {"generator": generator_fingerprint(place)}
-    refine = refine or RefineOptions()
-    if ready:
-        latents = load_latents(encoder, gan)
-        inputs["latents"] = latents.fingerprint
-    else:
-        assert table is not None
-        train = training_rows(pick(table, split="train"))
-        inputs |= {"data": table_fingerprint(train), "encoder": encoder_fingerprint(encoder)}
-        inputs["refine"] = fingerprint(refine)
-    with StageFolder(
-        out,
-        "persons",
-        VERSION,
-        asked,
-        inputs,
-        ("gan", "encoder", "data", "out", "steps", "subset", "subset_seed", "camera_pattern"),
-    ) as folder:
+    inputs = {"generator": generator_fingerprint(place), "latents": found.fingerprint}
+    unnamed = ("gan", "encoder", "data", "out", "steps", "subset", "subset_seed", "camera_pattern")
+    with StageFolder(out, "persons", VERSION, asked, inputs, unnamed) as folder:
         if not folder.complete:
-            if not ready:
-                latents = load_latents(invert_pictures(train, gan, encoder, out / LATENTS, refine), gan)
-            training_rows(latents.table)  # a test picture must not be varied
-            varying = Varying(generator, latents, options)
-            made = _write_pictures(varying, varying.plan(), out)
+            made = _write_pictures(varying, planned, out)
             write_table(made, out / TABLE)
             folder.finish({"pictures": len(made)})
     return out

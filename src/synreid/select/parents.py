@@ -28,11 +28,11 @@ class Parents:
     """What variations are compared with."""
 
     sha256: np.ndarray
-    """The first parent of each variation, objects [N]: the real picture that it comes from."""
+    """The person's own pictures that each variation comes from (parents of role person), objects [N] of frozenset."""
     pictures: pa.Table
     """The real training pictures of all persons that the variations show."""
     alone: np.ndarray
-    """Whether a variation's parent is the only real picture of its person, bool [N]."""
+    """Whether a variation's parents are all the real pictures of its person, bool [N]."""
 
 
 def parents_of(variations: pa.Table, real: pa.Table | None) -> Parents:
@@ -55,15 +55,16 @@ def parents_of(variations: pa.Table, real: pa.Table | None) -> Parents:
         )
     listed = column(variations, "parents")
     for name, parents in zip(names, listed, strict=True):
-        if not parents:
+        if not any(parent["role"] == "person" for parent in parents or ()):
             raise UserError(f"The variation {name} names no parent, but each comes from a real picture: make it again.")
-    first = np.array([parents[0]["sha256"] for parents in listed], dtype=object)
+    own = np.empty(len(listed), dtype=object)
+    own[:] = [frozenset(one["sha256"] for one in parents if one["role"] == "person") for parents in listed]
     pictures = rows(real, _among(known, persons))
     contents: dict[str, set[str]] = defaultdict(set)
     for pid, content in zip(column(pictures, "pid"), column(pictures, "sha256"), strict=True):
         contents[pid].add(content)
-    alone = [contents[pid] == {parent} for pid, parent in zip(persons, first, strict=True)]
-    return Parents(first, pictures, np.array(alone, dtype=bool))
+    alone = [contents[pid] <= parents for pid, parents in zip(persons, own, strict=True)]
+    return Parents(own, pictures, np.array(alone, dtype=bool))
 
 
 def _among(pids: np.ndarray, others: np.ndarray) -> np.ndarray:

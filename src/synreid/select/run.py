@@ -28,7 +28,7 @@ from synreid.stage.files import atomic_path, write_json
 from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.log import say
 
-VERSION = 1
+VERSION = 2
 SELECTION, SUMMARY = "selection.parquet", "summary.json"
 
 
@@ -239,8 +239,8 @@ class _Selection:
         pictures = max(len(members) for members in scores.groups(own))
         if alone := int(parents.alone[left].sum()):
             self.notes.append(
-                f"{alone} of {len(left)} variations are compared with the very picture that they come from, the only "
-                "one of its person, and score the higher for it."
+                f"{alone} of {len(left)} variations are compared with the very pictures that they come from, the "
+                "only ones of their person, and score the higher for it."
             )
         self.policy.at_least("identity", values, self._cosine_threshold("identity", embedder, pictures))
 

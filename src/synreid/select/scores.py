@@ -89,16 +89,16 @@ def to_real_mean(
 ) -> np.ndarray:
     """Cosine `[N]` of each variation's features `[N, D]` to the mean of its person's other real pictures.
 
-    `parents` `[N]` is the `sha256` of the real picture that a variation comes from; the mean goes over the rows of
-    `real` `[M, D]` of the same person without that one, so that the number is of one kind with `to_own_mean` of real
-    pictures, who do not count themselves either. A person whose only picture is the parent is compared with it, which
-    gives higher values. Raises KeyError for a person without a real picture.
+    `parents`, objects `[N]`, are the sets of `sha256` of the person's pictures that a variation comes from; the mean
+    goes over the rows of `real` `[M, D]` of the same person without those, so that the number is of one kind with
+    `to_own_mean` of real pictures, who do not count themselves either. Where none is left it goes over all of them,
+    which gives higher values. Raises KeyError for a person without a real picture.
     """
     members = {real_persons[rows[0]]: rows for rows in groups(real_persons)}
     means = np.empty((len(features), real.shape[1]))
-    for k, (person, parent) in enumerate(zip(persons, parents, strict=True)):
-        others = members[person][real_sha256[members[person]] != parent]
-        means[k] = real[others if len(others) else members[person]].mean(0, dtype=np.float64)
+    for k, (person, own) in enumerate(zip(persons, parents, strict=True)):
+        others = [row for row in members[person] if real_sha256[row] not in own]
+        means[k] = real[others if others else members[person]].mean(0, dtype=np.float64)
     cosine: np.ndarray = np.sum(means * features, axis=1) / _lengths(means, features)
     return cosine
 

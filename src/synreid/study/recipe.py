@@ -124,6 +124,11 @@ class Recipe:
             raise UserError(
                 f"recipe {self.name}: {sorted(unfit)[0]} is for our own training, not for command; leave one out."
             )
+        if self.variations is not None and self.gan.cfg == "dcgan":
+            raise UserError(
+                f"recipe {self.name}: a generator of cfg dcgan has no style layers, which variations are made in; take "
+                "another gan.cfg."
+            )
         if self.command is not None and self.variations is not None and "soft" in self.variations.arms:
             raise UserError(
                 f"recipe {self.name}: soft labels are for our own training, not for command; leave soft out of "

@@ -189,7 +189,19 @@ class _Study:
         unseen = [pid for pid in set(column(real, "pid")) if pid not in seen]
         options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
         judge = ReidEmbedder(train(taught, None, self.out / "reid" / "judge", options))
-        return select(persons, real, out, self.recipe.select, judge, calibration=pick(real, pid=unseen))
+        folder = select(persons, real, out, self.recipe.select, judge, calibration=pick(real, pid=unseen))
+        self._note_taught(read_selection(folder), seen)
+        return folder
+
+    def _note_taught(self, selection: pa.Table, taught: set[str]) -> None:
+        """Note how many pictures were kept of persons whom the judge had learned from, if there are any."""
+        known = np.array([pid in taught for pid in column(selection, "pid")], dtype=bool)
+        kept = column(selection, "kept").astype(bool)
+        if known.any() and not known.all():
+            self.notes.append(
+                f"Selection kept {kept[known].mean():.0%} of the variations of persons whom its judge had learned "
+                f"from, and {kept[~known].mean():.0%} of the others'."
+            )
 
     def _trainings(self, material: Material) -> list[dict[str, Any]]:
         """Train and evaluate every arm with every seed, seed by seed, so that a cut-off study is balanced."""

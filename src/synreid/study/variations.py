@@ -49,7 +49,7 @@ def variation_pools(
     tables: dict[Pool, pa.Table] = {}
     variations = selection = None
     if set(asked.arms) & {"all", "selected", "soft"}:
-        variations = stage("variations", lambda: vary_persons(generator, latents, None, out / "variations", asked.vary))
+        variations = stage("variations", lambda: vary_persons(generator, latents, out / "variations", asked.vary))
         tables["variations"] = read_table(variations / TABLE)
     if variations is not None and set(asked.arms) & {"selected", "soft"}:
         folder = variations
@@ -57,7 +57,7 @@ def variation_pools(
         tables["selected"] = kept_rows(tables["variations"], read_selection(selection))
     if "inversion" in asked.arms:
         unchanged = dataclasses.replace(asked.vary, ways=("inversion",), images=max(asked.amounts), allow_fewer=True)
-        folder = stage("inversions", lambda: vary_persons(generator, latents, None, out / "inversions", unchanged))
+        folder = stage("inversions", lambda: vary_persons(generator, latents, out / "inversions", unchanged))
         tables["inversions"] = read_table(folder / TABLE)
     notes = [note for name, pool in tables.items() if (note := _shortage(name, pool, max(asked.amounts), real))]
     for note in notes:
