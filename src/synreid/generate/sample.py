@@ -46,20 +46,22 @@ class StyleSampler:
         """
         z = torch.stack([_normal(seed, self.w_dim, stream=0) for seed in seeds])
         classes = self.classes(seeds) if classes is None else classes
-        made = []
-        for (part, count), (wanted, _) in zip(_padded(z), _padded(classes), strict=True):
-            made.append(self.network.styles(part.to(self.device), truncation, wanted.to(self.device))[:count])
-        return torch.cat(made)
+        batches = zip(*(filled(x, BATCH).split(BATCH) for x in (z, classes)), strict=True)
+        made = [
+            self.network.styles(part.to(self.device), truncation, wanted.to(self.device)) for part, wanted in batches
+        ]
+        return torch.cat(made)[: len(z)]
 
     @torch.no_grad()
     def synthesize(self, w: Tensor, seeds: Sequence[int]) -> np.ndarray:
         """Return pictures, uint8 RGB [N, H, W, 3], for styles `w` [N, num_ws, w_dim]; `seeds` fix their noise."""
         noise = torch.stack([_normal(seed, self.network.noise_length, stream=1) for seed in seeds])
-        made = []
-        for (styles, count), (normal, _) in zip(_padded(w), _padded(noise), strict=True):
-            x = self.network.synthesize(styles.to(self.device), normal.to(self.device))[:count]
-            made.append(to_uint8(x))
-        return np.concatenate(made)
+        batches = zip(*(filled(x, BATCH).split(BATCH) for x in (w, noise)), strict=True)
+        made = [
+            to_uint8(self.network.synthesize(styles.to(self.device), normal.to(self.device)))
+            for styles, normal in batches
+        ]
+        return np.concatenate(made)[: len(w)]
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -76,10 +78,10 @@ def _normal(seed: int, length: int, stream: int) -> Tensor:
     return torch.from_numpy(numbers.astype(np.float32))
 
 
-def _padded(x: Tensor) -> list[tuple[Tensor, int]]:
-    """Split `x` into batches of BATCH rows, the last one filled up, each with its count of real rows."""
-    parts = []
-    for part in x.split(BATCH):
-        filler = part[-1:].expand(BATCH - len(part), *part.shape[1:])
-        parts.append((torch.cat([part, filler]), len(part)))
-    return parts
+def filled(x: Tensor, batch: int) -> Tensor:
+    """Return `x` [N, ...] with its last row repeated up to a multiple of `batch`, so that rounding is always the same.
+
+    Where styles are optimised, a sum that is rounded otherwise grows within 30 steps to a difference of 0.05 in styles
+    whose deviation is 0.7 (float32, a batch of 5 against one of 16).
+    """
+    return torch.cat([x, x[-1:].expand(-len(x) % batch, *x.shape[1:])])

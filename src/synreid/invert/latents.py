@@ -23,11 +23,11 @@ from synreid.data.sheets import sheet, shown_scale, write_picture
 from synreid.data.table import TABLE, column, read_table, table_fingerprint, write_table
 from synreid.generate.generator import Generator
 from synreid.generate.network import generator_fingerprint, generator_place, load_generator
-from synreid.generate.sample import BATCH, to_uint8
+from synreid.generate.sample import BATCH, filled, to_uint8
 from synreid.invert.encoder import Encoder, encoder_fingerprint, load_encoder, mean_latent
 from synreid.invert.losses import InversionLosses, check_losses
 from synreid.invert.options import RefineOptions
-from synreid.invert.refine import Difference, filled, refine_styles, tune
+from synreid.invert.refine import Difference, refine_styles, tune
 from synreid.reid.embed import load_model
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
