@@ -21,7 +21,7 @@ class TeacherLabels(NewIdentity):
     """Hard labels for real rows; a made row's target is share * its own class + (1 - share) * softmax of the teacher.
 
     The teacher is a model of the real pictures alone; classes that it does not know, as new identities, get nothing
-    from it. DG-Net (Zheng et al. 2019, section 3.2, primary feature learning) trains its made pictures to the
+    from it. DG-Net (Zheng et al. 2019, "primary feature learning") trains its made pictures to the
     teacher's prediction only, by the Kullback-Leibler divergence; here `share` of the claim is kept, since the claim
     is what the picture was made for. With share 0 the cross-entropy is that divergence plus a constant.
     """
