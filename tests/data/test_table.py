@@ -18,6 +18,8 @@ from synreid.data.table import (
     pick,
     read_table,
     rows,
+    rows_by_person,
+    spread,
     table_fingerprint,
     write_table,
 )
@@ -132,3 +134,21 @@ def test_fingerprint_sees_content_and_order_but_not_the_place(table: pa.Table) -
     assert table_fingerprint(table.append_column("frame", pa.array([1, 2, 3]))) != table_fingerprint(table)
     changed = from_columns(path=["x/1.png"], sha256=["a"], pid=["s/1"])
     assert table_fingerprint(changed) != table_fingerprint(from_columns(path=["x/1.png"], sha256=["a"], pid=[None]))
+
+
+def test_rows_of_each_person_are_the_plain_loop() -> None:
+    pids = ["b", None, "a", "b", "10", "9", None, "a", "b"]
+    table = from_columns(path=[str(k) for k in range(9)], sha256=[str(k) for k in range(9)], pid=pids)
+    found = rows_by_person(table)
+    assert list(found) == ["10", "9", "a", "b"]
+    for pid, own in found.items():
+        assert own.tolist() == [k for k in range(9) if pids[k] == pid]
+    assert rows_by_person(rows(table, np.zeros(9, dtype=bool))) == {}
+    assert rows_by_person(rows(table, [1, 6])) == {}
+
+
+def test_spread_rows_reach_both_ends_once_each() -> None:
+    for count, most in ((0, 3), (1, 3), (7, 3), (3, 7), (100, 9)):
+        found = spread(count, most).tolist()
+        assert len(found) == len(set(found)) == min(count, most)
+        assert not count or (found[0], found[-1]) == (0, count - 1 if len(found) > 1 else 0)

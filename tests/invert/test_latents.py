@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from synreid.data.pixels import pixels
-from synreid.data.table import TABLE, column, concat, pick, read_table, rows
+from synreid.data.table import TABLE, column, concat, pick, read_table, rows, rows_by_person
 from synreid.generate.network import generator_fingerprint, load_generator
 from synreid.invert import latents as module
 from synreid.invert.encoder import ENCODER, load_encoder, new_encoder, save_encoder
-from synreid.invert.latents import LATENTS, Inversion, invert_pictures, load_latents, persons_rows, show
+from synreid.invert.latents import LATENTS, Inversion, invert_pictures, load_latents, show
 from synreid.invert.options import EncoderOptions, RefineOptions
 from synreid.stage.errors import UserError
 
@@ -37,7 +37,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory, tiny_gan: Path) -> Path:
 @pytest.fixture(scope="module")
 def pictures(train_table: pa.Table) -> pa.Table:
     """Three pictures of each of three persons."""
-    persons = persons_rows(train_table)
+    persons = rows_by_person(train_table)
     return rows(train_table, np.concatenate([persons[pid][:3] for pid in sorted(persons)[:3]]))
 
 
@@ -115,7 +115,7 @@ def test_tuned_persons_show_their_own_pictures_better(
     generator, latents, real = load_generator(tiny_gan), load_latents(inverted, tiny_gan), pixels(pictures, 16, 8)
     inversion = Inversion(generator, load_encoder(encoder, tiny_gan), OPTIONS)
     assert len(list((inverted / "tuned").iterdir())) == 3
-    for pid, members in persons_rows(pictures).items():
+    for pid, members in rows_by_person(pictures).items():
         tuned = latents.tuned(generator, pid)
         before, after = (
             distance(show(network, latents.w[members]), real[members]).mean() for network in (generator, tuned)

@@ -227,13 +227,11 @@ def encoder_invert(
         subset_seed: Seed of the draw of those persons.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
-    from synreid.data.scan import open_data
-    from synreid.data.splits import subset as part_of
     from synreid.data.table import pick
     from synreid.invert.latents import invert_pictures
     from synreid.reid.train import training_rows
 
-    table = pick(part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed), split=split)
+    table = pick(_part_of(data, subset, subset_seed, camera_pattern), split=split)
     if split == "train":
         table = training_rows(table)
     drawn = {"split": split, "subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
@@ -315,13 +313,9 @@ def persons_vary(
         subset_seed: Seed of the draw of those persons.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
-    from synreid.data.scan import open_data
-    from synreid.data.splits import subset as part_of
     from synreid.invert.vary import latents_of, vary_persons
 
-    table = None
-    if data is not None:
-        table = part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
+    table = _part_of(data, subset, subset_seed, camera_pattern) if data is not None else None
     refine = RefineOptions(steps=steps) if steps is not None else None
     drawn = {"subset": subset, "subset_seed": subset_seed, "camera_pattern": camera_pattern}
     asked = {"gan": gan, "encoder": encoder, "data": data, "out": out, "steps": steps, **drawn}
@@ -471,12 +465,18 @@ def _to_learn_from(
     data: Path, out: Path, subset: float, subset_seed: int, resume: bool, camera_pattern: str | None
 ) -> pa.Table:
     """Return the pictures of a share of the persons; raises UserError where there is no run to `resume`."""
-    from synreid.data.scan import open_data
-    from synreid.data.splits import subset as part_of
     from synreid.stage.errors import UserError
 
     if resume and not (out / "run.json").exists():
         raise UserError(f"{out} holds no run to resume; leave --resume out to start one.")
+    return _part_of(data, subset, subset_seed, camera_pattern)
+
+
+def _part_of(data: Path, subset: float, subset_seed: int, camera_pattern: str | None) -> pa.Table:
+    """Return the pictures of a share of the training persons, and all of the test's."""
+    from synreid.data.scan import open_data
+    from synreid.data.splits import subset as part_of
+
     return part_of(open_data(data, camera_pattern), fraction=subset, seed=subset_seed)
 
 

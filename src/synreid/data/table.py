@@ -182,6 +182,21 @@ def pick(table: pa.Table, **wanted: Any) -> pa.Table:
     return rows(table, keep)
 
 
+def rows_by_person(table: pa.Table) -> dict[str, np.ndarray]:
+    """Return the row numbers of each person, persons by name; rows without an identity are left out."""
+    pids = column(table, "pid")
+    known = np.flatnonzero([pid is not None for pid in pids])
+    names, index = np.unique(pids[known].astype(str), return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    parts = np.split(known[order], np.cumsum(np.bincount(index, minlength=len(names)))[:-1])
+    return dict(zip(names.tolist(), parts, strict=False))
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Return which of `count` rows are taken, `most` at most, evenly spread, int64."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
+
+
 def concat(tables: Iterable[pa.Table]) -> pa.Table:
     """Return the rows of all tables; extra columns that one of them lacks are null there."""
     return pa.concat_tables(list(tables), promote_options="default").combine_chunks()

@@ -78,6 +78,11 @@ def _normal(seed: int, length: int, stream: int) -> Tensor:
     return torch.from_numpy(numbers.astype(np.float32))
 
 
+def from_uint8(pictures: np.ndarray, device: torch.device) -> Tensor:
+    """Turn pictures, uint8 [N, H, W, 3], into [N, 3, H, W] in -1 to 1, float32, on the device."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def filled(x: Tensor, batch: int) -> Tensor:
     """Return `x` [N, ...] with its last row repeated up to a multiple of `batch`, so that rounding is always the same.
 

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from synreid.data.pixels import pixels
 from synreid.data.sheets import sheet, shown_scale, write_picture
-from synreid.data.table import TABLE, column, read_table, table_fingerprint, write_table
+from synreid.data.table import TABLE, column, read_table, rows_by_person, spread, table_fingerprint, write_table
 from synreid.generate.generator import Generator
 from synreid.generate.network import generator_fingerprint, generator_place, load_generator
-from synreid.generate.sample import BATCH, filled, to_uint8
+from synreid.generate.sample import BATCH, filled, from_uint8, to_uint8
 from synreid.invert.encoder import Encoder, encoder_fingerprint, load_encoder, mean_latent
 from synreid.invert.losses import InversionLosses, check_losses
 from synreid.invert.options import RefineOptions
@@ -61,7 +61,7 @@ class Latents:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {pid: number for number, pid in enumerate(persons_rows(self.table))}
+        return {pid: number for number, pid in enumerate(rows_by_person(self.table))}
 
     def tuned(self, generator: Generator, pid: str) -> Generator:
         """Return the generator tuned to a person of the table, or `generator` itself where none was."""
@@ -186,7 +186,7 @@ class Inversion:
         return lambda made: self.losses.total(self.losses.compare(made, target))
 
     def _values(self, pictures: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return from_uint8(pictures, self.device)
 
 
 @torch.no_grad()
@@ -198,13 +198,6 @@ def show(generator: Generator, w: Tensor) -> np.ndarray:
     device = next(generator.parameters()).device
     made = [to_uint8(generator.synthesize(part.to(device))) for part in filled(w, BATCH).split(BATCH)]
     return np.concatenate(made)[: len(w)]
-
-
-def persons_rows(table: pa.Table) -> dict[str, np.ndarray]:
-    """Return the row numbers of each person, persons by name; rows without an identity are left out."""
-    pids = column(table, "pid")
-    known = sorted({pid for pid in pids if pid is not None})
-    return {pid: np.flatnonzero(pids == pid) for pid in known}
 
 
 def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[str, str]:
@@ -248,7 +241,7 @@ def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator
 
 
 def _tune(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> None:
-    persons = persons_rows(table)
+    persons = rows_by_person(table)
     with progress("tuning to persons", len(persons), "persons") as bar:
         for number, rows in enumerate(persons.values()):
             path = _tuned_path(folder, number)
@@ -264,7 +257,7 @@ def _tuned_path(folder: Path, number: int) -> Path:
 
 def _sheet(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> np.ndarray:
     """Return some real pictures beside what the encoder, refinement and tuning make of them."""
-    picked = np.linspace(0, len(pictures) - 1, min(len(pictures), SHOWN)).round().astype(np.int64)
+    picked = spread(len(pictures), SHOWN)
     real, styles = pictures[picked], w[picked]
     columns = {"real": real, "encoder": show(inversion.generator, inversion.encode(real))}
     if inversion.options.steps:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from synreid.data.pixels import pixels
 from synreid.data.sheets import sheet, shown_scale, titled, write_picture
-from synreid.data.table import TABLE, column, paths, pick, read_table, rows, table_fingerprint
+from synreid.data.table import TABLE, column, paths, pick, read_table, rows, spread, table_fingerprint
 from synreid.features import ssim
 from synreid.features.embedders import Embedder, default_identity_embedder, embedder_by_name
 from synreid.generate.network import (
@@ -137,8 +137,7 @@ def chosen_rows(data: pa.Table, queries: int) -> tuple[pa.Table, pa.Table]:
             "both are needed to measure."
         )
     order = np.lexsort((column(query, "path").astype(str), column(query, "pid").astype(str)))
-    count = min(queries or len(query), len(query))
-    return rows(query, order[np.linspace(0, len(query) - 1, count).round().astype(np.int64)]), gallery
+    return rows(query, order[spread(len(query), queries or len(query))]), gallery
 
 
 def check_unseen(data: pa.Table, encoder: Path) -> str:

@@ -24,7 +24,7 @@ from torch.nn.utils import get_total_norm
 from synreid.data.pixels import pixels
 from synreid.data.sheets import sheet, shown_scale, write_picture
 from synreid.data.splits import TEST, subset
-from synreid.data.table import column, paths, pick, rows, table_fingerprint
+from synreid.data.table import column, paths, pick, rows, spread, table_fingerprint
 from synreid.generate.generator import Generator
 from synreid.generate.network import (
     PICTURES,
@@ -35,7 +35,7 @@ from synreid.generate.network import (
     load_generator,
     save_learned,
 )
-from synreid.generate.sample import to_uint8
+from synreid.generate.sample import from_uint8, to_uint8
 from synreid.invert.encoder import ENCODER, Encoder, check_styles, mean_latent, new_encoder, save_encoder
 from synreid.invert.losses import InversionLosses, check_losses
 from synreid.invert.options import EncoderOptions
@@ -175,7 +175,7 @@ class _Training:
         self.generator = generator.to(self.device)
         height, width = generator.height, generator.width
         self.pictures, self.held = pixels(learning, height, width), pixels(held, height, width)
-        self.held = self.held[_spread(len(self.held), options.validate)]
+        self.held = self.held[spread(len(self.held), options.validate)]
         self.losses = InversionLosses(options, mean_latent(self.generator), reid).to(self.device).eval()
         encoder = new_encoder(self.generator, options).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.state = State(encoder, torch.optim.Adam(encoder.parameters(), lr=options.lr))
@@ -265,7 +265,7 @@ class _Training:
 
     def _values(self, pictures: np.ndarray) -> Tensor:
         """Turn pictures, uint8 [N, H, W, 3], into [N, 3, H, W] in -1 to 1, on the device."""
-        return torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return from_uint8(pictures, self.device)
 
     def _passes(self, real: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield styles and pictures after each pass, without gradients."""
@@ -281,7 +281,7 @@ class _Training:
         values = self._measured()
         self._check_finite(values.values())
         log.write(self.state.step, **values)
-        picked = self.held[_spread(len(self.held), SHOWN)]
+        picked = self.held[spread(len(self.held), SHOWN)]
         columns = [picked, *(to_uint8(made) for _, made in self._passes(self._values(picked)))]
         heads = ["real", *(f"pass {number}" for number in range(1, len(columns)))]
         cells = np.stack(columns, axis=1).reshape(-1, *picked.shape[1:])
@@ -302,8 +302,3 @@ class _Training:
             for name, value in {"loss": self.losses.total(values), **values}.items():
                 sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + float(value.sum())
         return {name: value / len(self.held) for name, value in sums.items()}
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """Return which of `count` rows are taken, `most` at most, evenly spread, int64."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

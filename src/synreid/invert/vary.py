@@ -17,13 +17,13 @@ from torch import Tensor
 
 from synreid.data.pixels import picture_sha256, pixels
 from synreid.data.sheets import BLUE, sheet, shown_scale, write_picture, write_pictures
-from synreid.data.table import TABLE, column, from_columns, pick, rows, write_table
+from synreid.data.table import TABLE, column, from_columns, pick, rows, rows_by_person, write_table
 from synreid.generate.generator import Generator
 from synreid.generate.network import generator_fingerprint, generator_place, load_generator
 from synreid.generate.persons import layer_group
 from synreid.invert.directions import camera_differences, pca, sefa
 from synreid.invert.encoder import check_styles
-from synreid.invert.latents import STAGE, Latents, invert_pictures, load_latents, persons_rows, show
+from synreid.invert.latents import STAGE, Latents, invert_pictures, load_latents, show
 from synreid.invert.options import RefineOptions, VaryOptions
 from synreid.reid.train import training_rows
 from synreid.stage.device import choose_device
@@ -66,7 +66,7 @@ class Varying:
         self.generator, self.latents, self.options = generator, latents, options
         self.w = latents.w
         right = ~column(latents.table, "junk").astype(bool)  # a junk picture does not show whom it names
-        persons = {pid: rows[right[rows]] for pid, rows in persons_rows(latents.table).items()}
+        persons = {pid: rows[right[rows]] for pid, rows in rows_by_person(latents.table).items()}
         self.persons = {pid: rows for pid, rows in persons.items() if len(rows)}
         self.cameras = column(latents.table, "camera")
         self.layers = layer_group(options.layers, generator.num_ws)

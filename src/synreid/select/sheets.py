@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from synreid.data.sheets import sheet
+from synreid.data.table import spread
 from synreid.select.policy import TOO_FEW, Policy
 from synreid.select.scores import groups
 
@@ -16,7 +17,7 @@ def kept_sheet(pictures: np.ndarray, policy: Policy) -> np.ndarray:
     """Up to 16 persons as rows of up to 10 kept pictures, uint8 RGB; persons are spread over all that are kept."""
     rows = policy.left
     persons = [rows[members] for members in groups(policy.persons[rows])]
-    chosen = [persons[k] for k in _spread(len(persons), KEPT_PERSONS)]
+    chosen = [persons[k] for k in spread(len(persons), KEPT_PERSONS)]
     columns = min(KEPT_PICTURES, max((len(person) for person in chosen), default=1))
     blank = np.full(pictures.shape[1:], 255, dtype=np.uint8)
     cells = [pictures[person[k]] if k < len(person) else blank for person in chosen for k in range(columns)]
@@ -29,7 +30,7 @@ def discarded_sheet(pictures: np.ndarray, policy: Policy) -> np.ndarray:
     blank = np.full(pictures.shape[1:], 255, dtype=np.uint8)
     for stage in policy.stages:
         rows = np.flatnonzero(policy.reasons == stage.name)
-        rows = rows[_spread(len(rows), DISCARDED_EACH)]
+        rows = rows[spread(len(rows), DISCARDED_EACH)]
         cells += [pictures[row] for row in rows]
         captions += [_caption(policy, stage.name, int(row), stage.threshold) for row in rows]
         rest = -len(rows) % DISCARDED_COLUMNS
@@ -42,11 +43,6 @@ def _caption(policy: Policy, name: str, row: int, threshold: float | None) -> st
     if name == TOO_FEW or threshold is None:
         return f"{name}\n"
     return f"{name}\n{policy.columns[name][row]:.2f} < {threshold:.2f}"
-
-
-def _spread(count: int, wanted: int) -> np.ndarray:
-    """Up to `wanted` numbers spread evenly over 0 .. count - 1."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)) if count else np.zeros(0, int)
 
 
 def _scale(pictures: np.ndarray) -> int:

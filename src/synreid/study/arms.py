@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from synreid.data.table import column, rows
+from synreid.data.table import column, rows, rows_by_person
 from synreid.stage.errors import UserError
 from synreid.study.recipe import Recipe
 
@@ -137,7 +137,6 @@ def draw_variations(pool: pa.Table, amount: int, seed: int) -> pa.Table:
 
     The order within a person is drawn by `seed`, so that a smaller amount lies within a larger one.
     """
-    pids = column(pool, "pid")
     rng = np.random.default_rng((seed, 12))
-    index = [rng.permutation(np.flatnonzero(pids == pid))[:amount] for pid in sorted(set(pids))]
+    index = [rng.permutation(own)[:amount] for own in rows_by_person(pool).values()]
     return rows(pool, np.sort(np.concatenate(index)))

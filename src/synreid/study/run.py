@@ -17,13 +17,12 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.splits import subset
 from synreid.data.street.write import draw_street
-from synreid.data.table import TABLE, column, concat, pick, read_table, table_fingerprint
+from synreid.data.table import TABLE, column, concat, pick, read_table, rows_by_person, table_fingerprint
 from synreid.generate.network import GENERATOR, generator_fingerprint, learned_pictures, start_folder
 from synreid.generate.persons import make_persons
 from synreid.generate.quality import FILE as QUALITY
 from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
-from synreid.invert.latents import persons_rows
 from synreid.quality.origin import origin_auc
 from synreid.reid.command import run_command
 from synreid.reid.embed import ReidEmbedder
@@ -261,14 +260,14 @@ class _Study:
 
     def _asked_count(self, arm: Arm, material: Material) -> int:
         """Return how many made pictures the arm asks for, which its steps are worked out of."""
-        persons = len(persons_rows(material.real)) if arm.variations else 0
+        persons = len(rows_by_person(material.real)) if arm.variations else 0
         return arm.persons * self.recipe.keep + arm.variations * persons
 
     def _made_count(self, arm: Arm, material: Material) -> int:
         """Return how many made pictures the arm gets: of a person with fewer variations than asked for, all."""
         if not arm.variations:
             return self._asked_count(arm, material)
-        return sum(min(arm.variations, len(own)) for own in persons_rows(material.pools[arm.pool]).values())
+        return sum(min(arm.variations, len(own)) for own in rows_by_person(material.pools[arm.pool]).values())
 
     def _timed(self, name: str, stage: Callable[[], Path]) -> Path:
         folder = stage()

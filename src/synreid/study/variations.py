@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synreid.data.table import TABLE, read_table
-from synreid.invert.latents import invert_pictures, persons_rows
+from synreid.data.table import TABLE, read_table, rows_by_person
+from synreid.invert.latents import invert_pictures
 from synreid.invert.train import train_encoder
 from synreid.invert.vary import vary_persons
 from synreid.reid.train import training_rows
@@ -43,9 +43,9 @@ def variation_pools(
 
     `select` chooses among the pictures of a folder of variations and returns its own folder.
     """
+    real = training_rows(real)  # junk pictures do not show whom they name
     encoder = stage("encoder", lambda: train_encoder(real, generator, out / "encoder", asked.encoder))
     latents = stage("latents", lambda: invert_pictures(real, generator, encoder, out / "latents", asked.refine))
-    real = training_rows(real)  # mislabelled pictures must not be varied
     tables: dict[Pool, pa.Table] = {}
     variations = selection = None
     if set(asked.arms) & {"all", "selected", "soft"}:
@@ -67,7 +67,7 @@ def variation_pools(
 
 def _shortage(name: str, pool: pa.Table, most: int, real: pa.Table) -> str | None:
     """Return how many persons have fewer pictures in a pool than the largest amount takes; None where all have them."""
-    found = persons_rows(pool)
-    short = sum(len(found.get(pid, ())) < most for pid in persons_rows(real))
-    what = {"variations": "variations", "selected": "selected variations", "inversions": "inversions"}.get(name, name)
+    found = rows_by_person(pool)
+    short = sum(len(found.get(pid, ())) < most for pid in rows_by_person(real))
+    what = "selected variations" if name == "selected" else name
     return f"{short} persons have fewer than {most} {what}; all they have are taken." if short else None
