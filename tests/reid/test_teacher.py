@@ -26,7 +26,7 @@ def real(persons) -> pa.Table:
 @pytest.fixture(scope="module")
 def taught(real, small, tmp_path_factory):
     """A model of the real pictures, of another size than the pupils, and through a resolution of its own."""
-    options = replace(small, steps=40, height=48, width=24, through="20x10", dropout=0.0)
+    options = replace(small, steps=120, height=48, width=24, through="20x10", dropout=0.0)
     return train(real, None, tmp_path_factory.mktemp("reid") / "teacher", options)
 
 

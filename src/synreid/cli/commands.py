@@ -414,7 +414,8 @@ def study(
     """Answer the question: do artificial persons help? Generator, persons, selection, all arms, all seeds, report.
 
     Args:
-        recipe: Name of a shipped recipe (demo, quick, market-cpu, market-variations, thesis) or a YAML file.
+        recipe: Name of a shipped recipe (demo, quick, street-variations, market-cpu, market-variations, thesis) or a
+            YAML file.
         out: Folder for everything that the study makes.
         data: Folder or CSV file of person pictures; left out, the recipe's embedded set is drawn.
         gan: Folder of a finished generator to use instead of training one.
