@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from synreid.data.scan import open_data
 from synreid.data.table import TABLE, column, from_columns, pick, read_table, write_table
@@ -24,6 +23,7 @@ from synreid.invert.vary import Varying, vary_persons
 from synreid.select.made import made_pictures
 from synreid.stage.errors import UserError
 from synreid.stage.folder import StageFolder
+from synreid.stage.tensors import write_tensors
 
 OPTIONS = VaryOptions(images=6, layers="0-1", components=2)
 
@@ -56,8 +56,7 @@ def write_latents(folder: Path, gan: Path, table: pa.Table) -> Path:
     network = load_generator(gan)
     with StageFolder(folder, STAGE, VERSION, {}, {}) as stage:
         w = network.styles(torch.randn(len(table), network.w_dim, generator=torch.Generator().manual_seed(0))).detach()
-        header = {HEADER: json.dumps({"generator": generator_fingerprint(gan)})}
-        save_file({"w": w.contiguous()}, folder / LATENTS, header)
+        write_tensors(folder / LATENTS, {"w": w}, HEADER, {"generator": generator_fingerprint(gan)})
         write_table(table, folder / TABLE)
         stage.finish()
     return folder

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from synreid.generate.dcgan import DCGAN, DCGANDiscriminator
@@ -26,6 +25,7 @@ from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest, fingerprint
 from synreid.stage.folder import RUN, read_run
+from synreid.stage.tensors import DAMAGED, read_header, write_tensors
 
 GENERATOR = "generator.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
@@ -119,11 +119,8 @@ def save_learned(folder: Path, learned: LearnedPictures) -> None:
 
 def save_network(path: Path, network: nn.Module, options: GanOptions, classes: Sequence[str] = ()) -> None:
     """Write one network's weights, with what it takes to build it again in the file's header."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     wanted = {**{name: getattr(options, name) for name in ARCHITECTURE}, "classes": list(classes)}
-    header = {HEADER: json.dumps(wanted)}  # one entry, since several come out in any order, and the bytes should not
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, header))
+    write_tensors(path, network.state_dict(), HEADER, wanted)
 
 
 def learned_pictures(folder: Path) -> LearnedPictures:
@@ -165,10 +162,9 @@ def architecture(path: Path) -> tuple[dict[str, Any], list[str]]:
     if not path.exists():
         raise UserError(f"{path} does not exist; name the folder of a finished gan train run.")
     try:
-        with safe_open(path, "pt") as file:
-            found = json.loads(file.metadata()[HEADER])
-            return {name: found[name] for name in ARCHITECTURE}, list(found["classes"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        found = read_header(path, HEADER)
+        return {name: found[name] for name in ARCHITECTURE}, list(found["classes"])
+    except DAMAGED as error:
         raise UserError(f"{path} is damaged or not a generator of ours ({error}); train it again.") from error
 
 
@@ -176,11 +172,8 @@ def halve(folder: Path) -> None:
     """Store both networks of `folder` in half precision, which is how generators are shipped."""
     for name in (GENERATOR, DISCRIMINATOR):
         path = folder / name
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
         tensors = {key: value.to(torch.float16) for key, value in load_file(path).items()}
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata))
+        write_tensors(path, tensors, HEADER, read_header(path, HEADER))
 
 
 def _file(place: Path) -> Path:

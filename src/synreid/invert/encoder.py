@@ -8,13 +8,11 @@ latent and corrects its own estimate pass after pass.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,8 +21,8 @@ from synreid.generate.network import generator_fingerprint
 from synreid.generate.persons import layer_group
 from synreid.invert.options import EncoderOptions
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest
+from synreid.stage.tensors import DAMAGED, read_header, write_tensors
 
 ENCODER = "encoder.safetensors"
 HEADER = "encoder"  # key of the file's metadata
@@ -129,12 +127,9 @@ def mean_latent(generator: Generator) -> Tensor:
 
 def save_encoder(path: Path, encoder: Encoder, generator: str) -> None:
     """Write the encoder's weights, with its options and the fingerprint of its generator in the file's header."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     sizes = {name: getattr(encoder, name) for name in ("height", "width", "num_ws", "w_dim")}
     wanted = {**sizes, "options": dataclasses.asdict(encoder.options), "generator": generator}
-    header = {HEADER: json.dumps(wanted)}  # one entry, since several come out in any order, and the bytes should not
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, header))
+    write_tensors(path, encoder.state_dict(), HEADER, wanted)
 
 
 def load_encoder(folder: Path, gan: Path) -> Encoder:
@@ -145,13 +140,12 @@ def load_encoder(folder: Path, gan: Path) -> Encoder:
     """
     path = _file(folder)
     try:
-        with safe_open(path, "pt") as file:
-            found = json.loads(file.metadata()[HEADER])
+        found = read_header(path, HEADER)
         trained_with = found["generator"]
         sizes = {name: int(found[name]) for name in ("height", "width", "num_ws", "w_dim")}
         encoder = Encoder(**sizes, options=EncoderOptions(**found["options"]))
         encoder.load_state_dict(load_file(path))
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is damaged or not an encoder of ours ({error}); train it again.") from error
     given = generator_fingerprint(gan)
     if trained_with != given:

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from synreid.generate.persons import GROUPS, layer_group
 from synreid.invert.latents import Inversion
 from synreid.reid.evaluate import Evaluation, evaluate_features
-from synreid.stage.files import atomic_path
 from synreid.stage.progress import progress
+from synreid.stage.tensors import write_tensors
 
 ENCODED = 512  # pictures between two savings
 PAIRED = 256  # queries that are compared with a gallery at a time
@@ -78,8 +78,7 @@ def encode_pictures(inversion: Inversion, pictures: np.ndarray, folder: Path) ->
             path = folder / f"{start:07d}.safetensors"
             block = pictures[start : start + ENCODED]
             if not path.exists():
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(save({"w": inversion.encode(block)}))
+                write_tensors(path, {"w": inversion.encode(block)})
             found.append(load_file(path)["w"])
             bar.advance(len(block))
     return torch.cat(found)

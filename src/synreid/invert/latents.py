@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from synreid.data.pixels import pixels
@@ -31,10 +29,10 @@ from synreid.invert.refine import Difference, refine_styles, tune
 from synreid.reid.embed import load_model
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest, fingerprint
 from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.progress import progress
+from synreid.stage.tensors import DAMAGED, read_header, write_tensors
 
 STAGE, VERSION = "latents", 2
 LATENTS = "latents.safetensors"
@@ -116,10 +114,9 @@ def load_latents(folder: Path, gan: Path) -> Latents:
     run = read_run(folder, STAGE)
     path = folder / LATENTS
     try:
-        with safe_open(path, "pt") as file:
-            trained_with = json.loads(file.metadata()[HEADER])["generator"]
+        trained_with = read_header(path, HEADER)["generator"]
         w = load_file(path)["w"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is missing or damaged ({error}); run encoder invert again.") from error
     given = generator_fingerprint(generator_place(gan))
     if trained_with != given:
@@ -211,9 +208,7 @@ def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[s
         _tune(inversion, table, pictures, w, folder.path)
     for name, values in whole.items():
         table = table.append_column(name, pa.array(values.numpy()))
-    header = {HEADER: json.dumps({"generator": folder.inputs["gan"]})}
-    with atomic_path(folder.path / LATENTS) as temporary:
-        temporary.write_bytes(save({"w": w}, header))
+    write_tensors(folder.path / LATENTS, {"w": w}, HEADER, {"generator": folder.inputs["gan"]})
     write_table(table, folder.path / TABLE)
     write_picture(folder.path / "inverted.png", _sheet(inversion, table, pictures, w, folder.path))
     outputs = {name: file_digest(folder.path / name) for name in (LATENTS, TABLE)}
@@ -233,9 +228,7 @@ def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator
                 w = inversion.refine(block, found)
                 judged = {f"{name}_encoder": value for name, value in inversion.judged(block, found).items()}
                 judged |= inversion.judged(block, w)
-                values = {"w": w.contiguous(), **{name: torch.from_numpy(value) for name, value in judged.items()}}
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(save(values))
+                write_tensors(path, {"w": w, **{name: torch.from_numpy(value) for name, value in judged.items()}})
             bar.advance(len(block))
             yield path
 

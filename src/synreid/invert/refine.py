@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -26,9 +24,9 @@ from synreid.generate.sample import filled
 from synreid.invert.options import RefineOptions
 from synreid.stage.device import autocast
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.progress import progress
+from synreid.stage.tensors import DAMAGED, read_header, write_tensors
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps: StyleGAN2, appendix D
 HEADER = "difference"  # key of a file's metadata
@@ -73,9 +71,7 @@ class Difference:
 
     def save(self, path: Path) -> None:
         """Write the difference as safetensors; equal differences have equal bytes."""
-        header = {HEADER: json.dumps({"parent": self.parent, "fingerprint": self.fingerprint})}
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(save(self.tensors, header))
+        write_tensors(path, self.tensors, HEADER, {"parent": self.parent, "fingerprint": self.fingerprint})
 
     @classmethod
     def load(cls, path: Path) -> Difference:
@@ -83,10 +79,9 @@ class Difference:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist; name the file of a generator tuned to a person.")
         try:
-            with safe_open(path, "pt") as file:
-                header = json.loads(file.metadata()[HEADER])
+            header = read_header(path, HEADER)
             difference, wanted = cls(header["parent"], load_file(path)), header["fingerprint"]
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise UserError(f"{path} is damaged or not a tuned generator ({error}); tune it again.") from error
         if difference.fingerprint != wanted:
             raise UserError(f"{path} holds other weights than were written into it; tune it again.")
