@@ -124,6 +124,20 @@ def test_tables_are_written_beside_the_report(make_study: Callable[..., Path], t
     assert len((path.parent / "tables" / "results.csv").read_text().splitlines()) == 1 + 5 * 5
 
 
+def test_persons_and_variations_have_a_selection_each(make_study: Callable[..., Path]) -> None:
+    stages = [{"name": "identity", "in": 720, "discarded": 333}]
+    folder = make_study(selection_variations={"stages": stages, "made": 720, "kept": 387, "notes": ["a weak judge"]})
+    page = Page(report(folder))
+    for sentence in (
+        "Of 4\N{NARROW NO-BREAK SPACE}010 made pictures, 2\N{NARROW NO-BREAK SPACE}697 were kept",
+        "Of 720 variations, 387 were kept",
+        "a weak judge",
+    ):
+        assert sentence in page.words
+    assert (folder / "tables" / "selection.csv").exists()
+    assert "333" in (folder / "tables" / "selection-variations.csv").read_text()
+
+
 PARTS = ("differences", "generator", "selection", "origin", "data", "notes")
 OPTIONAL = (*PARTS, "machine", "versions", "times", "config", "started", "finished")
 

@@ -39,7 +39,7 @@ def test_differences_csv_gives_back_every_pair(make_study: Callable[..., Path]) 
 
 
 def test_selection_has_both_denominators(make_study: Callable[..., Path]) -> None:
-    table = selection_table(read_study(make_study()))
+    table = selection_table(read_study(make_study()).selections[0])
     assert table is not None
     first, second, together = read(table.csv)
     assert float(second["fraction_of_stage"]) == pytest.approx(401 / 3098)

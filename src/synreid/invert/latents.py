@@ -40,6 +40,7 @@ HEADER = "latents"  # key of the file's metadata
 PARTS, TUNED = "parts", "tuned"
 BLOCK = 128  # pictures between two savings
 SHOWN = 12  # rows of the sheet
+ACROSS = 3  # of them side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,4 +265,5 @@ def _sheet(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tenso
         ]
         columns["tuned"] = np.concatenate(tuned)
     cells = np.stack(list(columns.values()), axis=1).reshape(-1, *real.shape[1:])
-    return sheet(cells, len(columns), scale=shown_scale(real.shape[1]), heads=list(columns))
+    across = min(ACROSS, len(real))
+    return sheet(cells, across * len(columns), scale=shown_scale(real.shape[1]), heads=across * list(columns))

@@ -22,7 +22,20 @@ PART_NUMBERS: dict[str, tuple[str, ...]] = {
     "origin": ("auc", "low", "high", "accuracy", "test_real", "test_made"),
     "data": ("train_identities", "train_pictures", "query", "gallery", "cameras"),
 }
+SELECTIONS = {"selection": "made pictures", "selection_variations": "variations"}
 QUALITY = ("kimg", "frechet", "kid", "precision", "recall", "density", "coverage", "real", "made")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What selection did with the made pictures of one pool: its stages and how many it kept."""
+
+    name: str
+    of: str
+    made: float | None
+    kept: float | None
+    stages: list[dict[str, Any]]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -91,8 +104,7 @@ class Study:
     differences: list[Difference]
     generator: dict[str, Any] = field(default_factory=dict)
     quality: list[dict[str, Any]] = field(default_factory=list)
-    selection: dict[str, Any] = field(default_factory=dict)
-    stages: list[dict[str, Any]] = field(default_factory=list)
+    selections: list[Selection] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -146,7 +158,6 @@ def read_study(folder: Path) -> Study:
         raise UserError(f"{folder} is not the folder of a study: it has no {STUDY}; name the folder given to --out.")
     raw = _mapping(read_json(path), "the whole file", path)
     reader = _Reader(path)
-    selection = "selection" if raw.get("selection") else "selection_variations"
     return Study(
         folder=folder,
         recipe=reader.text(raw, "recipe"),
@@ -158,8 +169,7 @@ def read_study(folder: Path) -> Study:
         differences=[reader.difference(entry, where) for entry, where in reader.entries(raw, "differences")],
         generator=reader.part(raw, "generator"),
         quality=reader.parts(raw, "generator", "quality", QUALITY),
-        selection=reader.part(raw, selection),
-        stages=reader.parts(raw, selection, "stages", ("in", "discarded")),
+        selections=[reader.selection(raw, part, of) for part, of in SELECTIONS.items() if raw.get(part)],
         origin=reader.part(raw, "origin"),
         data=reader.part(raw, "data"),
         notes=[str(note) for note in reader.sequence(raw, "notes")],
@@ -242,6 +252,17 @@ class _Reader:
         """Return the objects listed in `of` of an optional object, their `numbers` checked."""
         found = self.entries(self.part(raw, key), of, key + ".")
         return [{**entry, **{name: self.number(entry, name, where) for name in numbers}} for entry, where in found]
+
+    def selection(self, raw: dict[str, Any], key: str, of: str) -> Selection:
+        part = self.part(raw, key)
+        return Selection(
+            name=key.replace("_", "-"),
+            of=of,
+            made=part["made"],
+            kept=part["kept"],
+            stages=self.parts(raw, key, "stages", ("in", "discarded")),
+            notes=[str(note) for note in part["notes"]] if isinstance(part.get("notes"), list) else [],
+        )
 
     def arm(self, raw: dict[str, Any], where: str) -> Arm:
         name = self.text(raw, "name", where)

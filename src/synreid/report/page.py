@@ -67,9 +67,9 @@ def render(context: dict[str, Any]) -> str:
 
 def page_context(study: Study) -> dict[str, Any]:
     """Return everything that the template names."""
-    selection = tables.selection_table(study)
     found = [tables.arms_table(study), tables.differences_table(study) if study.differences else None]
-    found += [tables.quality_table(study) if study.quality else None, selection]
+    found += [tables.quality_table(study) if study.quality else None]
+    found += [tables.selection_table(selection) for selection in study.selections]
     return {
         "study": study,
         "headline": study.headline,
@@ -79,7 +79,6 @@ def page_context(study: Study) -> dict[str, Any]:
         "arm_figures": _figures(figures.arms(study, metric) for metric in ("map", "rank1")),
         "generator": _generator(study),
         "sheets": _sheets(study),
-        "selection_notes": _texts(study.selection.get("notes")),
         "origin": _origin(study),
         "learning": _learning(study),
         "ranked": ranked_lists(study),
@@ -87,10 +86,6 @@ def page_context(study: Study) -> dict[str, Any]:
         "drawn": _drawn(study),
         "facts": _facts(study),
     }
-
-
-def _texts(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def _figures(drawn: Any) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synreid.report.folder import Arm, Study
+from synreid.report.folder import Arm, Selection, Study
 from synreid.report.words import METRIC_NAMES, MINUS, NONE, count, interval, mean_sd, percent, points, writable
 
 Cell = str | float | int | None
@@ -148,25 +148,25 @@ def _four_digits(value: float | None) -> str:
     return NONE if value is None else f"{value:.4g}".replace("-", MINUS)
 
 
-def selection_table(study: Study) -> Table | None:
+def selection_table(selection: Selection) -> Table | None:
     """What each selection stage discarded, of its own input and of all made pictures (thesis, table 5.5)."""
-    if not study.stages:
+    if not selection.stages:
         return None
-    made: float = study.selection["made"] or study.stages[0]["in"] or 0
+    made: float = selection.made or selection.stages[0]["in"] or 0
     rows: list[list[str]] = []
     csv_rows: list[list[Cell]] = []
-    for stage in study.stages:
+    for stage in selection.stages:
         entered, gone = stage["in"] or 0, stage["discarded"] or 0
         of_stage, of_all = (gone / whole if whole else None for whole in (entered, made))
         rows.append([str(stage.get("name")), count(entered), count(gone), percent(of_stage), percent(of_all)])
         csv_rows.append([str(stage.get("name")), entered, gone, of_stage, of_all])
-    if study.selection["kept"] is not None:
-        lost = made - study.selection["kept"]
+    if selection.kept is not None:
+        lost = made - selection.kept
         share = lost / made if made else None
         rows.append(["all stages", count(made), count(lost), percent(share), percent(share)])
         csv_rows.append(["all stages", made, lost, share, share])
     return Table(
-        name="selection",
+        name=selection.name,
         caption="Each stage sees what the stages before it kept.",
         head=["stage", "pictures in", "discarded", "% of the stage's pictures", "% of all made"],
         rows=rows,
