@@ -158,8 +158,8 @@ def test_the_sheet_has_a_column_for_each_step(
     out = invert_pictures(pictures, tiny_gan, encoder, tmp_path / "out", plain)
     full, short = (np.asarray(Image.open(folder / "inverted.png").convert("RGB")) for folder in (inverted, out))
     cell = 8 * 8  # eight pixels wide, enlarged eight times
-    assert full.shape[0] == short.shape[0] > 9 * 16 * 8
-    assert full.shape[1] - short.shape[1] == pytest.approx(2 * cell, abs=40)  # refined and tuned
+    assert full.shape[0] == short.shape[0] > 3 * 16 * 8
+    assert full.shape[1] - short.shape[1] == pytest.approx(3 * 2 * cell, abs=120)  # refined and tuned, three times
     real = np.repeat(np.repeat(pixels(pictures, 16, 8)[0], 8, axis=0), 8, axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(full[:160, :80], (128, 64, 3))[:, :, 0]
     assert (windows == real).all(axis=(2, 3, 4)).any()
