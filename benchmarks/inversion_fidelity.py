@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
 from pathlib import Path
 
 from synreid.data.scan import open_data
@@ -37,10 +36,10 @@ def main() -> None:
     name, _, place = given.encoder.partition("=")
     measure_encoder(open_data(given.data, None), given.gan, Path(place), given.out, MEASURE, REFINE, given.reid, {})
     found = read_json(given.out / MEASURED)
-    command = ["python", "benchmarks/inversion_fidelity.py", f"{name}=ENCODER", *"--gan GAN --data PATH".split()]
+    command = f"python benchmarks/inversion_fidelity.py {name}=ENCODER --gan GAN --data PATH --reid MODEL --out FOLDER"
     result = {
         "what": f"how well inversion keeps the person, encoder {name}",
-        "command": shlex.join([*command, *"--reid MODEL --out FOLDER".split()]),
+        "command": command,
         "encoder": encoder_fingerprint(Path(place)),
         "options": {**dataclasses.asdict(MEASURE), **dataclasses.asdict(REFINE)},
         **found,
