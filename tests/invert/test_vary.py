@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import TABLE, column, from_columns, pick, read_table, write_table
 from synreid.generate.generator import Generator
@@ -19,7 +20,7 @@ from synreid.generate.network import GENERATOR, generator_fingerprint, load_gene
 from synreid.generate.options import GanOptions
 from synreid.invert.latents import HEADER, LATENTS, STAGE, VERSION, Latents, load_latents, show
 from synreid.invert.options import VaryOptions, Way
-from synreid.invert.vary import Varying, vary_persons
+from synreid.invert.vary import Variation, Varying, vary_persons
 from synreid.select.made import made_pictures
 from synreid.stage.errors import UserError
 from synreid.stage.folder import StageFolder
@@ -101,6 +102,22 @@ def test_styles_are_what_the_row_says(way: Way, latents: Latents, generator: Gen
                 expected[layer] += one.amount * spread * direction
             assert 2 <= abs(one.amount) <= 4
         torch.testing.assert_close(made, expected)
+
+
+def test_detail_gives_back_what_inversion_lost(latents: Latents, generator: Generator) -> None:
+    def made(detail: float, *ways: Way) -> tuple[list[Variation], np.ndarray]:
+        varying = Varying(generator, latents, with_ways(*ways, images=2, detail=detail))
+        planned = [one for one in varying.plan() if one.pid == column(latents.table, "pid")[0]]
+        return planned, varying.pictures(planned[0].pid, planned)
+
+    real = pixels(latents.table, generator.height, generator.width)
+    planned, whole = made(1.0, "inversion")
+    np.testing.assert_array_equal(whole, real[[one.base for one in planned]])
+    planned, whole = made(0.5, "camera")
+    bases = [one.base for one in planned]
+    lost = real[bases].astype(np.float64) - show(generator, latents.w[bases])
+    expected = (made(0.0, "camera")[1] + 0.5 * lost).clip(0, 255)
+    np.testing.assert_allclose(whole, expected, atol=0.5)
 
 
 def test_rows_say_what_was_done_with_which_parents(

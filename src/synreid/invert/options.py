@@ -137,6 +137,10 @@ class VaryOptions:
     step: float = 4.0
     """Largest step of `sefa` and `pca`, in standard deviations of the styles along the direction; half of it is the
     least."""
+    detail: float = 0.0
+    """Share of what inversion lost of the real picture (that picture less the generator's for its styles) that is added
+    to the variation: 1 gives `inversion` the real picture back. It stays where it was, so where a way moves limbs or
+    changes clothes the old ones shine through; `camera` moves least."""
     components: int = 8
     """Directions that `sefa` and `pca` draw from, the strongest ones."""
     seed: int = 0
@@ -148,6 +152,7 @@ class VaryOptions:
             ("images", 1, 9_999),
             ("components", 1, 512),
             ("strength", 0.0, 10.0),
+            ("detail", 0.0, 1.0),
             ("step", 0.0, 100.0),
         ):
             if not low <= getattr(self, name) <= high:

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,11 @@ class Varying:
         self.deviations = {  # of the latents, layer by layer, along each direction: [components, num_ws]
             name: (spread @ found.T).std(dim=0).T for name, found in self.directions.items()
         }
+
+    @cached_property
+    def real(self) -> np.ndarray:
+        """The real pictures of all latents at the generator's size, uint8 [N, H, W, 3]."""
+        return pixels(self.latents.table, self.generator.height, self.generator.width)
 
     def plan(self) -> list[Variation]:
         """Return what will be made, person by person, `images` variations of each.
@@ -239,10 +245,23 @@ class Varying:
         digest = self.latents.table.column("sha256")[row].as_py()
         return {"sha256": digest, "weight": weight, "role": role, "layers": layers}
 
+    def pictures(self, pid: str, variations: Sequence[Variation]) -> np.ndarray:
+        """Return variations of one person, uint8 [N, H, W, 3]."""
+        generator = self.latents.tuned(self.generator, pid)
+        made = show(generator, self.styles(variations))
+        if not self.options.detail:
+            return made
+        bases, place = np.unique([one.base for one in variations], return_inverse=True)
+        lost = self.real[bases].astype(np.float32) - show(generator, self.w[torch.from_numpy(bases)])
+        whole = made + self.options.detail * lost[place]
+        return np.clip(np.rint(whole), 0, 255).astype(np.uint8)
+
     def recipe(self, one: Variation) -> str:
         """Return all that it takes to make the picture again, as JSON."""
         facts = {"maker": self.latents.generator, "latents": self.latents.fingerprint, "operation": one.way}
-        return json.dumps({**facts, **dataclasses.asdict(one), "seed": self.options.seed})
+        return json.dumps(
+            {**facts, **dataclasses.asdict(one), "detail": self.options.detail, "seed": self.options.seed}
+        )
 
 
 def latents_of(gan: Path, encoder: Path, table: pa.Table | None, out: Path, refine: RefineOptions | None) -> Path:
@@ -304,7 +323,7 @@ def _write_pictures(varying: Varying, planned: list[Variation], out: Path) -> pa
     shown: list[tuple[Variation, np.ndarray]] = []
     with progress("varying persons", len(planned), "pictures") as bar:
         for number, (pid, block) in enumerate(_persons(planned)):
-            pictures = show(varying.latents.tuned(varying.generator, pid), varying.styles(block))
+            pictures = varying.pictures(pid, block)
             names = [f"pictures/{number:06d}/{number:06d}_{k:04d}.png" for k in range(len(block))]
             write_pictures([out / name for name in names], pictures)
             paths += names
