@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
-from synreid.reid.batches import MEAN, STD, PixelBatches, erase, flip_and_crop, normalise, rows_of_step
+from synreid.reid.batches import MEAN, STD, PixelBatches, erase, flip_and_crop, jitter, normalise, rows_of_step
 from synreid.reid.options import ReidOptions
-from synreid.reid.seeds import AUGMENT, generator
+from synreid.reid.seeds import AUGMENT, JITTER, generator
 
 OPTIONS = ReidOptions(height=12, width=8, crop_pad=3, batch=16)
 
@@ -73,6 +74,29 @@ def test_without_augmentation_the_batch_is_the_pictures():
     batches = PixelBatches(pictures(), options, torch.device("cpu"))
     rows = torch.tensor([3, 1])
     torch.testing.assert_close(batches.batch(rows, 0), normalise(pictures()[rows]))
+
+
+def test_jitter_is_torchvisions_picture_by_picture():
+    source = pictures()
+    factors = generator(4, JITTER, 2).uniform(0.7, 1.3, size=(3, 16))
+    assert np.ptp(factors, axis=1).min() > 0.3
+    out = jitter(source, generator(4, JITTER, 2), 0.3)
+    for k, picture in enumerate(source.permute(0, 3, 1, 2) / 255):
+        for change, factor in zip((adjust_brightness, adjust_contrast, adjust_saturation), factors[:, k], strict=True):
+            picture = change(picture, factor)
+        torch.testing.assert_close(out[k].permute(2, 0, 1) / 255, picture, rtol=0, atol=1e-3)
+
+
+def test_jitter_is_drawn_apart_from_the_other_augmentation():
+    options = replace(OPTIONS, random_erasing=0.5)
+    plain, changed = (
+        PixelBatches(pictures(), replace(options, colour_jitter=strength), torch.device("cpu"))
+        for strength in (0.0, 1e-6)
+    )
+    rows = plain.rows(3)
+    torch.testing.assert_close(plain.batch(rows, 3), changed.batch(rows, 3), rtol=0, atol=1e-3)
+    strong = PixelBatches(pictures(), replace(options, colour_jitter=0.3), torch.device("cpu"))
+    assert not torch.allclose(plain.batch(rows, 3), strong.batch(rows, 3), atol=0.1)
 
 
 def test_erase_takes_one_rectangle_of_fair_size_and_leaves_the_rest():

@@ -44,6 +44,8 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "extra": ["synthetic-only", "synthetic-only"]}, "twice"),
         ({"name": "x", "subset": {"fraction": 0.5, "identities": 5}}, "not both"),
         ({"name": "x", "command": "x", "extra": ["shuffled-labels"]}, "shuffled-labels"),
+        ({"name": "x", "command": "x", "extra": ["colour-jitter"]}, "colour-jitter"),
+        ({"name": "x", "reid": {"colour_jitter": 1.5}}, "colour_jitter is 1.5"),
         ({"name": "x", "gan": {"batch": 0}}, "batch is 0"),
         ({"amounts": [5]}, "name"),
     ],

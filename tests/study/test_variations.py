@@ -28,6 +28,7 @@ RECIPE: dict[str, object] = {
     "name": "tiny-variations",
     "amounts": [],
     "variations": VARIATIONS,
+    "extra": ["colour-jitter"],
     "select": {"detector": "none", "consistency": -1.0, "duplicates": None},
     "reid": {
         **{"backbone": "test_resnet", "embedding": 16, "height": 32, "width": 16, "epochs": 1, "batch": 16},
@@ -49,7 +50,9 @@ def test_every_arm_is_trained_for_as_many_steps_as_its_control(study: Path, tiny
     result = read_json(study / "study.json")
     arms = {arm["name"]: arm for arm in result["arms"]}
     added = {"inversions-2", "variations-2", "selected-2", "soft-2"}
-    assert set(arms) == {"real", "real-as-variations-2"} | added
+    assert set(arms) == {"real", "real-as-variations-2", "colour-jitter"} | added
+    assert arms["colour-jitter"]["steps"] == arms["real-as-variations-2"]["steps"]
+    assert read_json(study / "reid" / "colour-jitter" / "0" / "run.json")["config"]["colour_jitter"] == 0.3
     train = pick(open_data(tiny_street), split="train")
     persons = len(set(column(train, "pid")))
     for name in added:
@@ -125,6 +128,15 @@ def test_arms_of_several_amounts_and_ways() -> None:
     assert list(arms) == names
     assert arms["soft-20"].labels == "smoothed" and arms["soft-20"].pool == "selected"
     assert arms["real-as-variations-5"].steps_of == "variations-5"
+
+
+def test_augmented_real_pictures_stand_beside_the_largest_amount_of_variations() -> None:
+    values = {"name": "x", "amounts": [], "extra": ["colour-jitter"], "variations": {"amounts": [5, 20]}}
+    arm = arms_of(recipe_from(values, "x"))[-1]
+    assert arm.name == "colour-jitter" and arm.changes == {"colour_jitter": 0.3} and arm.control
+    assert arm.steps_of == "real-as-variations-20" == arm.against[0]
+    with pytest.raises(UserError, match="amounts"):
+        recipe_from({**values, "extra": ["colour-jitter", "synthetic-only"]}, "x")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional
 
 from synreid.reid.options import ReidOptions
-from synreid.reid.seeds import AUGMENT, ORDER, generator
+from synreid.reid.seeds import AUGMENT, JITTER, ORDER, generator
 
 # of ImageNet, in units of 0 to 255, as every pretrained backbone expects
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+GREY = (0.299, 0.587, 0.114)
 
 
 class PixelBatches:
@@ -35,7 +36,10 @@ class PixelBatches:
     def batch(self, rows: torch.Tensor, step: int) -> torch.Tensor:
         """Return pictures `rows` augmented and normalised, float32 [B, 3, H, W], channels last in memory."""
         device = self.pictures.device
-        chosen = normalise(self.pictures[rows.to(device)])
+        chosen = self.pictures[rows.to(device)]
+        if self.options.colour_jitter:
+            chosen = jitter(chosen, generator(self.options.seed, JITTER, step), self.options.colour_jitter)
+        chosen = normalise(chosen)
         draw = generator(self.options.seed, AUGMENT, step)
         if self.options.flip or self.options.crop_pad:
             chosen = flip_and_crop(chosen, draw, self.options)
@@ -65,7 +69,7 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 [B, H, W, 3] into float32 [B, 3, H, W] of ImageNet's mean and deviation, channels last in memory."""
+    """Turn [B, H, W, 3] in 0 to 255 into [B, 3, H, W] of ImageNet's mean and deviation, channels last in memory."""
     mean = torch.tensor(MEAN, device=pictures.device)
     scale = 1 / torch.tensor(STD, device=pictures.device)
     return ((pictures.to(torch.float32) - mean) * scale).permute(0, 3, 1, 2)
@@ -91,6 +95,21 @@ def flip_and_crop(pictures: torch.Tensor, draw: np.random.Generator, options: Re
     # zeros outside mean black, not the mean colour: look up the distance to black
     black = normalise(torch.zeros(1, 1, 1, 3, dtype=torch.uint8, device=pictures.device))
     return functional.grid_sample(pictures - black, grid, mode="nearest", align_corners=False) + black
+
+
+def jitter(pictures: torch.Tensor, draw: np.random.Generator, strength: float) -> torch.Tensor:
+    """Change brightness, contrast and saturation of each picture, uint8 [B, H, W, 3]; return float32 in 0 to 255.
+
+    Each is a factor in 1 - strength to 1 + strength, applied in this order: to the values, to their distance from the
+    picture's mean grey level, and to their distance from their own grey level (weights of ITU-R BT.601).
+    """
+    factors = draw.uniform(1 - strength, 1 + strength, size=(3, len(pictures), 1, 1, 1)).astype(np.float32)
+    brightness, contrast, saturation = torch.from_numpy(factors).to(pictures.device)
+    weights = torch.tensor(GREY, device=pictures.device)
+    out = (pictures.to(torch.float32) * brightness).clamp(0, 255)
+    mean = (out @ weights).mean(dim=(1, 2))[:, None, None, None]
+    out = mean.lerp(out, contrast).clamp(0, 255)
+    return (out @ weights)[..., None].lerp(out, saturation).clamp(0, 255)
 
 
 def erase(pictures: torch.Tensor, draw: np.random.Generator, probability: float) -> torch.Tensor:

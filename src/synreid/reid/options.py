@@ -70,6 +70,10 @@ class ReidOptions:
     random_erasing: float = 0.0
     """Probability that a rectangle of a training picture is replaced by the mean colour (arXiv 1708.04896)."""
 
+    colour_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation, each drawn for every training picture, such as
+    0.3; 0 for none."""
+
     flip_test: bool = True
     """Sum the features of a test picture and of its mirror image."""
 
@@ -93,7 +97,13 @@ class ReidOptions:
             raise UserError(
                 f"re-ID option backbone_lr_factor is {self.backbone_lr_factor}, but must not be negative; correct it."
             )
-        for name, high in (("dropout", 0.99), ("momentum", 0.9999), ("random_erasing", 1.0), ("step_at", 1.0)):
+        for name, high in (
+            ("dropout", 0.99),
+            ("momentum", 0.9999),
+            ("random_erasing", 1.0),
+            ("colour_jitter", 1.0),
+            ("step_at", 1.0),
+        ):
             if not 0 <= getattr(self, name) <= high:
                 raise UserError(
                     f"re-ID option {name} is {getattr(self, name)}, but must lie in 0 to {high}; correct it."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +21,8 @@ class Arm:
     """One way to train.
 
     `persons` artificial persons are added (0: none), or `variations` pictures of each real person, out of `pool`.
-    `steps_of` names the arm whose number of optimisation steps this one takes. `against` names the arms that it is
-    compared with.
+    `steps_of` names the arm whose number of optimisation steps this one takes, `changes` are options of training that
+    differ. `against` names the arms that it is compared with.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Arm:
     resolution: Literal["full", "generator"] = "generator"
     steps_of: str | None = None
     labels: str = "new-identity"
-    random_erasing: float | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
     against: tuple[str, ...] = ()
 
     @property
@@ -90,14 +91,27 @@ def variation_arms(recipe: Recipe) -> list[Arm]:
 
 
 def extra_arms(recipe: Recipe) -> list[Arm]:
-    """Return the further arms that the recipe names, all of its largest amount of persons."""
+    """Return the further arms that the recipe names, all of its largest amount of persons, or else of variations."""
     if not recipe.extra:
         return []
-    most = max(recipe.amounts)
+    most = max(recipe.amounts, default=0)
     added, matched = f"persons-{most}", f"real-as-{most}"
+    if not most and recipe.variations is not None:
+        matched = added = f"real-as-variations-{max(recipe.variations.amounts)}"
     extra = {
         "random-erasing": Arm(
-            "random-erasing", "real with random erasing", steps_of=added, random_erasing=0.5, against=(matched,)
+            "random-erasing",
+            "real with random erasing",
+            steps_of=added,
+            changes={"random_erasing": 0.5},
+            against=(matched,),
+        ),
+        "colour-jitter": Arm(
+            "colour-jitter",
+            "real with colour jitter",
+            steps_of=added,
+            changes={"colour_jitter": 0.3},
+            against=(matched,),
         ),
         "synthetic-only": Arm(
             "synthetic-only", f"{most} artificial persons alone", persons=most, real=False, against=("real",)

@@ -19,7 +19,8 @@ from synreid.select.options import SelectOptions
 from synreid.stage.errors import UserError
 
 SHIPPED = Path(__file__).parent / "recipes"
-ExtraArm = Literal["random-erasing", "synthetic-only", "shuffled-labels"]
+ExtraArm = Literal["random-erasing", "colour-jitter", "synthetic-only", "shuffled-labels"]
+AUGMENTED = {"random-erasing", "colour-jitter"}  # arms of real pictures that our own training augments
 VariationArm = Literal["all", "selected", "soft", "inversion"]
 
 
@@ -96,7 +97,8 @@ class Recipe:
     variations: Variations | None = None
     """Variations of the real persons, with arms of their own."""
     extra: tuple[ExtraArm, ...] = ()
-    """Further arms: random erasing on real pictures, artificial persons alone, the same with shuffled labels."""
+    """Further arms, as large as the largest amount: real pictures with random erasing or colour jitter, artificial
+    persons alone, real pictures and persons with shuffled labels."""
     full_resolution: bool = True
     """Also train on the real pictures as they are, not passed through the generator's resolution."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -120,7 +122,7 @@ class Recipe:
             )
         if self.subset.fraction is not None and self.subset.identities is not None:
             raise UserError(f"recipe {self.name}: subset takes either a fraction or a number of identities, not both.")
-        if self.command is not None and (unfit := set(self.extra) & {"random-erasing", "shuffled-labels"}):
+        if self.command is not None and (unfit := set(self.extra) & {*AUGMENTED, "shuffled-labels"}):
             raise UserError(
                 f"recipe {self.name}: {sorted(unfit)[0]} is for our own training, not for command; leave one out."
             )
@@ -136,7 +138,7 @@ class Recipe:
             )
 
     def _check_amounts(self) -> None:
-        if not self.amounts and self.variations is not None and not self.extra:
+        if not self.amounts and self.variations is not None and set(self.extra) <= AUGMENTED:
             return
         if not self.amounts or min(self.amounts) < 1 or len(set(self.amounts)) < len(self.amounts):
             raise UserError(

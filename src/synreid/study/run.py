@@ -247,12 +247,13 @@ class _Study:
         options = dataclasses.replace(self.recipe.reid, seed=seed)
         if arm.resolution == "generator":
             options = dataclasses.replace(options, through=material.resolution)
-        if arm.random_erasing is not None:
-            options = dataclasses.replace(options, random_erasing=arm.random_erasing)
+        options = dataclasses.replace(options, **arm.changes)
         return dataclasses.replace(options, steps=self._steps(arm, material))
 
     def _steps(self, arm: Arm, material: Material) -> int:
-        source = arm if arm.steps_of is None else next(other for other in self.arms if other.name == arm.steps_of)
+        source = arm
+        while source.steps_of is not None:
+            source = next(other for other in self.arms if other.name == source.steps_of)
         return planned_steps(self._real_count(source, material) + self._asked_count(source, material), self.recipe.reid)
 
     def _real_count(self, arm: Arm, material: Material) -> int:
