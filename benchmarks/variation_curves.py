@@ -1,10 +1,11 @@
 """What variations of real persons did to mAP, beside the thesis's table 5.11, and what selection made of each way.
 
-    python benchmarks/variation_curves.py STUDY --name market-variations
+    python benchmarks/variation_curves.py STUDY --name market-variations [--beside NAME ...]
 
 `STUDY` is the folder of a finished study with variations; its numbers must have been exported to
-`results/studies/NAME.json` before (`benchmarks/export_study.py`). Writes `NAME-ways.json`, and `NAME.png`: the paired
-differences to the real arms, with their intervals, beside the thesis's single runs. Only numbers leave the folder.
+`results/studies/NAME.json` before (`benchmarks/export_study.py`). Writes `NAME-ways.json` (where it selected), and
+`NAME.png`: the paired differences to the real arms, with their intervals, beside the thesis's single runs and other
+exported studies. Only numbers leave the folder.
 """
 
 from __future__ import annotations
@@ -64,23 +65,35 @@ def _of_way(rows: np.ndarray, reasons: np.ndarray, scores: np.ndarray) -> dict[s
     }
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw the differences in mAP to the real arms of as many steps, and the thesis's to its real arm."""
+def differences(result: dict[str, Any], named: bool) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return a study's differences in mAP to the real arms of as many steps: variations, label, row."""
+    arms = {arm["name"]: arm for arm in result["arms"]}
+    shown = [d for d in result["differences"] if d["metric"] == "map" and d["against"].startswith("real-as-variations")]
+    said = f" ({result['recipe']})" if named else ""
+    made = [row for row in shown if arms[row["arm"]]["variations"]]
+    return [(arms[row["arm"]]["variations"], SAID[row["arm"].split("-")[0]] + said, row) for row in made]
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """Draw the differences of each study, and the thesis's to its real arm."""
     figure, axes = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     amounts = sorted(THESIS)
     axes.plot(
         amounts, [THESIS[n] - THESIS[0] for n in amounts], "x-", color="0.6", label="thesis, table 5.11 (one run)"
     )
-    titles = {arm["name"]: arm for arm in result["arms"]}
-    shown = [d for d in result["differences"] if d["metric"] == "map" and d["against"].startswith("real-as-variations")]
-    for number, row in enumerate(shown):
-        kind, amount = row["arm"].split("-")[0], titles[row["arm"]]["variations"]
-        x = amount + 1.5 * (number - (len(shown) - 1) / 2)
-        ends = [[100 * (row["mean"] - row["low"])], [100 * (row["high"] - row["mean"])]]
-        axes.errorbar([x], [100 * row["mean"]], yerr=ends, fmt=MARKERS[kind], capsize=3, label=SAID[kind])
+    shown = [one for result in results for one in differences(result, len(results) > 1)]
+    labels = list(dict.fromkeys(label for _, label, _ in shown))
+    for amount in sorted({amount for amount, _, _ in shown}):
+        here = [(label, row) for number, label, row in shown if number == amount]
+        for place, (label, row) in enumerate(here):
+            x = amount + min(1.5, 6 / len(here)) * (place - (len(here) - 1) / 2)
+            ends = [[100 * (row["mean"] - row["low"])], [100 * (row["high"] - row["mean"])]]
+            colour, mark = f"C{labels.index(label)}", MARKERS[row["arm"].split("-")[0]]
+            axes.errorbar([x], [100 * row["mean"]], yerr=ends, fmt=mark, color=colour, capsize=3, label=label)
     axes.axhline(0, color="0.3", linewidth=0.8)
     axes.set(xlabel="variations of each real person", ylabel="change of mAP, points", xlim=(-3, 50), ylim=(-14, 4))
-    axes.legend(fontsize="small")
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(handles.values(), handles.keys(), fontsize="small")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 
@@ -90,19 +103,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="folder of a finished study with variations")
     parser.add_argument("--name", required=True, help="name of the exported result")
+    parser.add_argument("--beside", nargs="*", default=[], help="names of other exported results to draw too")
     given = parser.parse_args()
-    exported = read_json(RESULTS / f"{given.name}.json")
+    exported = [read_json(RESULTS / f"{name}.json") for name in (given.name, *given.beside)]
+    draw(exported, RESULTS / f"{given.name}.png")
+    if not (given.study / "select-variations").exists():
+        say("The study did not select, so there is nothing to say of each way.")
+        return
     measured = {
         "what": "what selection made of each way to vary real persons",
         "command": shlex.join(["python", "benchmarks/variation_curves.py", "STUDY", "--name", given.name]),
-        "study": exported["recipe"],
+        "study": exported[0]["recipe"],
         "ways": ways(given.study),
         "latents": _latents(given.study),
         "thesis_map_percent": {str(amount): value for amount, value in THESIS.items()},
         "machine": machine(),
     }
     write_json(RESULTS / f"{given.name}-ways.json", measured)
-    draw(exported, RESULTS / f"{given.name}.png")
     say(json.dumps(measured["ways"], indent=1))
 
 
