@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from synreid.reid import options as module
-from synreid.reid.options import PRESETS, ReidOptions, parse_size
+from synreid.reid.options import PRESETS, ReidOptions, made_in_batch, parse_size
 from synreid.stage.errors import UserError
 
 
@@ -31,6 +31,12 @@ def test_the_thesis_preset_is_layumis_baseline_at_batch_16():
         {"through": "64*32"},
         {"momentum": 0.0},
         {"lr": float("nan")},
+        {"made_weight": -0.1},
+        {"made_weight": float("inf")},
+        {"made_start": 1.1},
+        {"made_ratio": 0.0},
+        {"made_ratio": 100.0},
+        {"made_ratio": 0.01},
     ],
 )
 def test_a_value_that_cannot_be_trained_with_is_named(bad):
@@ -42,6 +48,12 @@ def test_sizes_are_height_by_width():
     assert parse_size("64x32") == (64, 32)
     assert ReidOptions(through="64x32").through_size == (64, 32)
     assert ReidOptions().through_size == (96, 48)
+
+
+def test_a_ratio_is_of_made_to_real_pictures():
+    assert [made_in_batch(16, ratio) for ratio in (1.0, 3.0, 1 / 3, 0.5)] == [8, 12, 4, 5]
+    with pytest.raises(UserError, match="a batch of 2 must hold made and real pictures"):
+        ReidOptions(batch=2, made_ratio=5.0)
 
 
 def test_every_option_has_help():

@@ -7,6 +7,7 @@ import pytest
 from synreid.generate.network import start_folder
 from synreid.generate.options import GAN_PRESETS, GanOptions
 from synreid.stage.errors import UserError
+from synreid.study.answer import headline_arm
 from synreid.study.arms import arms_of
 from synreid.study.recipe import Recipe, load_recipe, recipe_from, shipped_recipes
 
@@ -46,6 +47,10 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "command": "x", "extra": ["shuffled-labels"]}, "shuffled-labels"),
         ({"name": "x", "command": "x", "extra": ["colour-jitter"]}, "colour-jitter"),
         ({"name": "x", "reid": {"colour_jitter": 1.5}}, "colour_jitter is 1.5"),
+        ({"name": "x", "labels": ["lsro", "lsro"]}, "names a strategy twice"),
+        ({"name": "x", "labels": ["shuffled"]}, "labels"),
+        ({"name": "x", "labels": ["lsro"], "command": "x"}, "for our own training, not for command"),
+        ({"name": "x", "labels": ["lsro"], "amounts": [], "variations": {}}, "are of artificial persons"),
         ({"name": "x", "gan": {"batch": 0}}, "batch is 0"),
         ({"amounts": [5]}, "name"),
     ],
@@ -74,6 +79,18 @@ def test_every_study_has_its_controls() -> None:
         assert arms[f"real-as-{amount}"].steps_of == f"persons-{amount}"
         assert arms[f"real-as-{amount}"].persons == 0
         assert arms[f"persons-{amount}"].against == (f"real-as-{amount}", "real")
+
+
+def test_labels_are_arms_of_the_largest_amount() -> None:
+    recipe = recipe_from({"name": "x", "amounts": [50, 20], "labels": ["lsro", "teacher"]}, "x")
+    arms = {arm.name: arm for arm in arms_of(recipe)}
+    plain = list(arms_of(recipe_from({"name": "x", "amounts": [50, 20]}, "x")))
+    assert list(arms) == [*(arm.name for arm in plain), "persons-50-lsro", "persons-50-teacher"]
+    for name in ("lsro", "teacher"):
+        arm = arms[f"persons-50-{name}"]
+        assert (arm.persons, arm.labels, arm.steps_of, arm.pool) == (50, name, None, "persons")
+        assert arm.against == ("real-as-50", "persons-50") and not arm.control
+    assert headline_arm(list(arms.values())).name == "persons-50"
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

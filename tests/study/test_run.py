@@ -158,6 +158,26 @@ def test_users_own_command_takes_the_place_of_training(
     assert {row["arm"] for row in result["results"]} == {"real", "persons-4", "real-as-4"}
 
 
+def test_other_labels_are_arms_whose_teacher_is_the_real_arms_model(
+    tiny_street: Path, tiny_gan: Path, tmp_path: Path, write_recipe: Callable[..., str]
+) -> None:
+    recipe = write_recipe(tmp_path, labels=["lsro", "slsr"], extra=[], full_resolution=False, seeds=[0])
+    study = run_study(recipe, tiny_street, tmp_path / "out", tiny_gan)
+    result = read_json(study / "study.json")
+    persons = result["data"]["train_identities"]
+    arms = {arm["name"]: arm for arm in result["arms"]}
+    assert set(arms) == {"real", "persons-4", "real-as-4", "persons-4-lsro", "persons-4-slsr"}
+    real = read_json(study / "reid" / "real" / "0" / "run.json")
+    for labels in ("lsro", "slsr"):
+        run = read_json(study / "reid" / f"persons-4-{labels}" / "0" / "run.json")
+        assert (run["named"]["labels"], run["classes"], run["pictures_made"]) == (labels, persons, 12)
+        assert real["fingerprint"] in run["inputs"].get("teacher", "") or labels == "lsro"
+        assert arms[f"persons-4-{labels}"]["steps"] == arms["persons-4"]["steps"]
+    against = {(row["arm"], row["against"]) for row in result["differences"]}
+    assert {("persons-4-slsr", "real-as-4"), ("persons-4-slsr", "persons-4")} < against
+    assert [arm["name"] for arm in result["arms"] if arm["headline"]] == ["persons-4"]
+
+
 def test_recipe_without_pictures_asks_for_them(tmp_path: Path, write_recipe: Callable[..., str]) -> None:
     with pytest.raises(UserError, match="--data"):
         run_study(write_recipe(tmp_path), None, tmp_path / "out")

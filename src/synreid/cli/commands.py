@@ -356,7 +356,19 @@ def reid_train(
     out: Path,
     options: ReidOptions,
     add: Path | None = None,
-    labels: Literal["new-identity", "shuffled", "smoothed", "teacher"] = "new-identity",
+    labels: Literal[
+        "new-identity",
+        "smoothed",
+        "lsro",
+        "mprl-dynamic-1",
+        "mprl-dynamic-2",
+        "extra-class",
+        "pseudo",
+        "shuffled",
+        "teacher",
+        "mprl-static",
+        "slsr",
+    ] = "new-identity",
     teacher: Path | None = None,
     camera_pattern: str | None = None,
 ) -> None:
@@ -368,8 +380,11 @@ def reid_train(
         options: The model and its training.
         add: Artificial persons to add: a selection (its kept pictures) or a persons folder (all of them).
         labels: How made pictures are labelled: by the identity they claim (new-identity), that smoothed (smoothed) or
-            mixed half and half with the teacher's prediction (teacher), or by another's at random (shuffled).
-        teacher: Folder of a finished `reid train` on the real pictures alone, for labels teacher.
+            mixed half and half with the teacher's prediction (teacher), or by another's at random (shuffled); by real
+            identities alone: all of them alike (lsro), those of the real pictures that look alike (slsr), each by its
+            rank in the prediction of the teacher (mprl-static) or of the model itself, at once (mprl-dynamic-1) or
+            later (mprl-dynamic-2), or the model's first choice (pseudo); or as one class more (extra-class).
+        teacher: Folder of a finished `reid train` on the real pictures alone, for labels teacher, mprl-static, slsr.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data

@@ -48,7 +48,7 @@ class TeacherLabels(NewIdentity):
         self.place = torch.from_numpy(np.where(made, made.cumsum() - 1, -1))  # of a made row in `taught`
         if made.any():
             taught, logits = self.predict(table_rows(table, made))
-            self.known = _places(taught, names)
+            self.known = places(taught, names)
             self.taught = torch.from_numpy(np.asarray(logits)).to(torch.float64).softmax(1).to(torch.float32)
         return names
 
@@ -65,7 +65,7 @@ class TeacherLabels(NewIdentity):
         return probabilities, weight
 
 
-def _places(taught: list[str], names: list[str]) -> torch.Tensor:
+def places(taught: list[str], names: list[str]) -> torch.Tensor:
     """Return where each of the teacher's classes stands among `names`, int64 [T]."""
     place = {name: index for index, name in enumerate(names)}
     unknown = [name for name in taught if name not in place]

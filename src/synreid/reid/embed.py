@@ -45,7 +45,8 @@ def load_model(folder: Path, device: str = "auto") -> ReidModel:
     """
     folder = Path(folder)
     run = read_run(folder, STAGE)
-    options = ReidOptions(**{field.name: run["named"][field.name] for field in fields(ReidOptions)})
+    named = run["named"]  # a run of before an option came has the default
+    options = ReidOptions(**{field.name: named[field.name] for field in fields(ReidOptions) if field.name in named})
     network = build(options, len(read_json(folder / CLASSES)), weights=False)
     try:
         network.load_state_dict(safetensors.torch.load_file(folder / MODEL))

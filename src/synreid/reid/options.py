@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -74,6 +75,17 @@ class ReidOptions:
     """Largest relative change of brightness, contrast and saturation, each drawn for every training picture, such as
     0.3; 0 for none."""
 
+    made_weight: float = 1.0
+    """Weight of a made picture in the loss, whose mean goes over the whole batch; a real one's is 1."""
+
+    made_start: float | None = None
+    """Part of the training before which made pictures have weight 0 (they are still in the batches); null for 0, and
+    for 0.4 with labels mprl-dynamic-2."""
+
+    made_ratio: float | None = None
+    """Made pictures for each real one in every batch, such as 0.5 for one to two; null for batches as chance has them.
+    The number of steps stays the same. Without made or without real pictures it does nothing."""
+
     flip_test: bool = True
     """Sum the features of a test picture and of its mirror image."""
 
@@ -81,7 +93,8 @@ class ReidOptions:
     """Arithmetic of the network; auto takes bf16 where the processor computes in it and fp32 elsewhere."""
 
     seed: int = 0
-    """Sets the initial weights, the order of the pictures, their augmentation, dropout, and shuffled labels."""
+    """Sets the initial weights, the order of the pictures, their augmentation, dropout, and shuffled labels, and the
+    clusters of labels slsr."""
 
     def __post_init__(self) -> None:
         """Raise UserError for a value that cannot be trained with."""
@@ -97,6 +110,7 @@ class ReidOptions:
             raise UserError(
                 f"re-ID option backbone_lr_factor is {self.backbone_lr_factor}, but must not be negative; correct it."
             )
+        self._check_made()
         for name, high in (
             ("dropout", 0.99),
             ("momentum", 0.9999),
@@ -118,6 +132,23 @@ class ReidOptions:
         if self.through is not None:
             parse_size(self.through)
 
+    def _check_made(self) -> None:
+        if not 0 <= self.made_weight < math.inf:
+            raise UserError(f"re-ID option made_weight is {self.made_weight}, but must be 0 or above; correct it.")
+        if self.made_start is not None and not 0 <= self.made_start <= 1:
+            raise UserError(f"re-ID option made_start is {self.made_start}, but must lie in 0 to 1; correct it.")
+        if self.made_ratio is None:
+            return
+        if not 0 < self.made_ratio < math.inf:
+            raise UserError(
+                f"re-ID option made_ratio is {self.made_ratio}, but must be above 0; correct it or leave it out."
+            )
+        if not 0 < made_in_batch(self.batch, self.made_ratio) < self.batch:
+            raise UserError(
+                f"re-ID option made_ratio is {self.made_ratio}, but a batch of {self.batch} must hold made and real "
+                "pictures; choose a ratio nearer to 1, or a larger batch."
+            )
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width that the network sees."""
@@ -127,6 +158,11 @@ class ReidOptions:
     def through_size(self) -> tuple[int, int]:
         """Height and width that pictures are decoded to: that of `through`, or the network's own."""
         return parse_size(self.through) if self.through else self.size
+
+
+def made_in_batch(batch: int, ratio: float) -> int:
+    """Return how many of the `batch` pictures are made where there are `ratio` of them for each real one."""
+    return round(batch * ratio / (1 + ratio))
 
 
 def parse_size(text: str) -> tuple[int, int]:

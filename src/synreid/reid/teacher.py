@@ -16,7 +16,7 @@ from synreid.stage.folder import read_run
 
 
 class Teacher:
-    """The model of a finished `reid train` folder, trained on real pictures alone, as teacher labels ask for one.
+    """The model of a finished `reid train` folder, trained on real pictures alone, as label strategies ask for one.
 
     `fingerprint` is that of its training and its weights. Raises UserError when the folder is not one, was cut off, or
     made pictures were among its training pictures.
@@ -31,6 +31,13 @@ class Teacher:
                 "only; give a model that was trained without --add."
             )
         self.fingerprint = f"{run['fingerprint']} {run['outputs']['model']}"
+
+    def embed(self, table: pa.Table) -> np.ndarray:
+        """Return the model's features of the pictures of `table`, float32 [N, D], as ranking takes them.
+
+        Raises UserError when the weights are damaged.
+        """
+        return embed_table(load_model(self.folder, self.device), table)
 
     def __call__(self, table: pa.Table) -> tuple[list[str], np.ndarray]:
         """Return the model's classes [C] and its logits for the pictures of `table`, float32 [N, C].

@@ -14,8 +14,9 @@ import torch
 from torch.nn import functional
 
 from synreid.data.table import column, concat, rows, table_fingerprint
-from synreid.label.base import LabelStrategy
-from synreid.label.strategies import strategy
+from synreid.label.base import LabelStrategy, made_rows
+from synreid.label.strategies import start_of, strategy
+from synreid.label.weighted import Weighted
 from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.batches import PixelBatches
 from synreid.reid.options import ReidOptions
@@ -64,22 +65,24 @@ def train(
     """Train on `real` and `made` pictures and return `out`, a stage folder with model.safetensors and classes.json.
 
     `labels` names a strategy of the label room; `teacher` is the folder of a finished model of the real pictures, for
-    the strategy `teacher` and no other. `asked` are the command line's own arguments (paths) for config.yaml, `device`
-    and `checkpoint_seconds` do not change the result. A folder that is complete for the same request is returned as it
-    is; one that was cut off goes on from its checkpoint, to the same weights as if it had not been. The model is that
-    of the last step: no test picture chooses it.
+    the strategies that need one (`label.strategies.TAUGHT`) and no others. `asked` are the command line's own arguments
+    (paths) for config.yaml, `device` and `checkpoint_seconds` do not change the result. A folder that is complete for
+    the same request is returned as it is; one that was cut off goes on from its checkpoint, to the same weights as if
+    it had not been. The model is that of the last step: no test picture chooses it.
 
-    `options.seed` sets the initial weights, the order and augmentation of the pictures, dropout, and shuffled labels.
-    Raises UserError for test pictures among the training pictures, missing identities, fewer than two classes,
-    unusable weights, a teacher that is missing, of no use or unfit, and a loss that is no longer finite (naming the
-    step).
+    `options.seed` sets the initial weights, the order and augmentation of the pictures, dropout, shuffled labels and
+    the clusters of `slsr`. Raises UserError for test pictures among the training pictures, missing identities, fewer
+    than two classes, unusable weights, labels by real identities without real pictures, a teacher that is missing, of
+    no use or unfit, and a loss that is no longer finite (naming the step).
     """
     parts = [training_rows(part) for part in (real, made) if part is not None and len(part)]
     if not parts:
         raise UserError("there are no training pictures; check that the data has a training split.")
     table = concat(parts)
     predict = _teacher(teacher, device)
-    chosen = strategy(labels, options.seed, predict)
+    start = start_of(labels) if options.made_start is None else options.made_start
+    start_step = round(start * planned_steps(len(table), options))
+    chosen = Weighted(strategy(labels, options.seed, predict), options.made_weight, start_step)
     names = chosen.classes(table)
     if len(names) < 2:
         raise UserError(f"{len(names)} identity among the training pictures, but two are needed; check the data.")
@@ -94,7 +97,7 @@ def train(
             state, precision = _enter(folder, options, len(names), where)
             # part by part, since the cache knows the real pictures from the other arms
             pictures = np.concatenate([prepare(part, options) for part in parts])
-            batches = PixelBatches(torch.from_numpy(pictures), options, where)
+            batches = PixelBatches(torch.from_numpy(pictures), options, where, made_rows(table))
             fit(state, batches, chosen, folder.path, precision, checkpoint_seconds)
             _finish(state, folder, names, table, precision, where)
     return folder.path
@@ -171,9 +174,15 @@ def learn(
     state.optimiser.step()
     state.step += 1
     state.sums["loss"] += value * len(pictures)
-    state.sums["wrong"] += float((logits.detach().argmax(1) != probabilities.argmax(1)).sum())
+    state.sums["wrong"] += wrong_answers(logits.detach(), probabilities)
     state.sums["pictures"] += len(pictures)
     return value
+
+
+def wrong_answers(logits: torch.Tensor, probabilities: torch.Tensor) -> float:
+    """Return how many rows of logits [B, C] are highest where the target [B, C] is not; a uniform one has no wrong."""
+    target = probabilities.gather(1, logits.argmax(1, keepdim=True))[:, 0]
+    return float((target < probabilities.max(1).values).sum())
 
 
 def _teacher(folder: Path | None, device: str) -> Teacher | None:

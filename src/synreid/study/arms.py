@@ -52,7 +52,22 @@ def arms_of(recipe: Recipe) -> list[Arm]:
         added, matched = f"persons-{amount}", f"real-as-{amount}"
         arms.append(Arm(added, f"real + {amount} artificial persons", persons=amount, against=(matched, "real")))
         arms.append(Arm(matched, f"real, as many steps as with {amount} persons", steps_of=added, against=("real",)))
-    return arms + variation_arms(recipe) + extra_arms(recipe)
+    return arms + label_arms(recipe) + variation_arms(recipe) + extra_arms(recipe)
+
+
+def label_arms(recipe: Recipe) -> list[Arm]:
+    """Return an arm of the largest amount of persons for each of the recipe's labels.
+
+    Each is held against the real pictures with as many steps, and against the same persons as new identities.
+    """
+    if not recipe.labels:
+        return []
+    most = max(recipe.amounts)
+    added, title = f"persons-{most}", f"real + {most} artificial persons"
+    against = (f"real-as-{most}", added)
+    return [
+        Arm(f"{added}-{name}", f"{title}, labels {name}", most, labels=name, against=against) for name in recipe.labels
+    ]
 
 
 def variation_arms(recipe: Recipe) -> list[Arm]:

@@ -20,6 +20,17 @@ from synreid.stage.errors import UserError
 
 SHIPPED = Path(__file__).parent / "recipes"
 ExtraArm = Literal["random-erasing", "colour-jitter", "synthetic-only", "shuffled-labels"]
+PersonLabels = Literal[
+    "smoothed",
+    "lsro",
+    "mprl-dynamic-1",
+    "mprl-dynamic-2",
+    "extra-class",
+    "pseudo",
+    "teacher",
+    "mprl-static",
+    "slsr",
+]
 AUGMENTED = {"random-erasing", "colour-jitter"}  # arms of real pictures that our own training augments
 VariationArm = Literal["all", "selected", "soft", "inversion"]
 
@@ -99,6 +110,9 @@ class Recipe:
     extra: tuple[ExtraArm, ...] = ()
     """Further arms, as large as the largest amount: real pictures with random erasing or colour jitter, artificial
     persons alone, real pictures and persons with shuffled labels."""
+    labels: tuple[PersonLabels, ...] = ()
+    """Further arms of the largest amount of persons, which are labelled otherwise than by identities of their own; a
+    teacher is the model of the real arm with the same seed."""
     full_resolution: bool = True
     """Also train on the real pictures as they are, not passed through the generator's resolution."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -115,6 +129,7 @@ class Recipe:
         self._check_amounts()
         if len(set(self.extra)) < len(self.extra):
             raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
+        self._check_labels()
         if self.gan.gpus > 1:
             raise UserError(
                 f"recipe {self.name}: a study trains its generator on one device; train it before with gan train "
@@ -135,6 +150,20 @@ class Recipe:
             raise UserError(
                 f"recipe {self.name}: soft labels are for our own training, not for command; leave soft out of "
                 "variations.arms."
+            )
+
+    def _check_labels(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise UserError(f"recipe {self.name}: labels {list(self.labels)} names a strategy twice.")
+        if self.labels and not self.amounts:
+            raise UserError(
+                f"recipe {self.name}: labels {list(self.labels)} are of artificial persons, but amounts has none; name "
+                "an amount, or leave labels out."
+            )
+        if self.labels and self.command is not None:
+            raise UserError(
+                f"recipe {self.name}: labels {list(self.labels)} are for our own training, not for command; leave one "
+                "out."
             )
 
     def _check_amounts(self) -> None:

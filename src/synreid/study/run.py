@@ -23,6 +23,7 @@ from synreid.generate.persons import make_persons
 from synreid.generate.quality import FILE as QUALITY
 from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
+from synreid.label.strategies import TAUGHT
 from synreid.quality.origin import origin_auc
 from synreid.reid.command import run_command
 from synreid.reid.embed import ReidEmbedder
@@ -231,7 +232,7 @@ class _Study:
         else:
             real_or_none = material.real if arm.real else None
             tables = [part for part in (real_or_none, made) if part is not None]
-            teacher = self.out / "reid" / "real" / str(seed) if arm.labels == "teacher" else None
+            teacher = self.out / "reid" / "real" / str(seed) if arm.labels in TAUGHT else None
             train(tables[0], tables[1] if len(tables) > 1 else None, folder, options, arm.labels, teacher=teacher)
             summary = evaluate_model(folder, material.test).summary
         seconds = read_json(folder / RUN)["seconds"]
