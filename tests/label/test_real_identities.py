@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from synreid.cli.commands import reid_train
 from synreid.data.table import from_columns
+from synreid.label.affinity import Affinity
 from synreid.label.extra_class import ExtraClass
 from synreid.label.lsro import Lsro
 from synreid.label.mprl_dynamic_1 import MprlDynamic1
@@ -56,7 +57,11 @@ def slsr(**changes):
     return Slsr(embed, **{"seed": 0, "clusters": 2, **changes})
 
 
-EVERY = [Lsro, ExtraClass, Pseudo, MprlDynamic1, MprlDynamic2, lambda: MprlStatic(predict), slsr]
+def affinity(**changes):
+    return Affinity(embed, **changes)
+
+
+EVERY = [affinity, Lsro, ExtraClass, Pseudo, MprlDynamic1, MprlDynamic2, lambda: MprlStatic(predict), slsr]
 
 
 def made_targets(chosen, probabilities=P):
@@ -115,6 +120,23 @@ def test_rank_weights_are_scipys_mean_ranks():
     expected = rankdata(scores, axis=1) / (11 * 12 / 2)
     np.testing.assert_allclose(rank_weights(torch.from_numpy(scores)), expected, rtol=1e-6)
     assert rank_weights(torch.tensor([[0.5, 0.2, 0.3]])).mul(6).round().tolist() == [[3, 1, 2]]
+
+
+def test_affinity_is_the_softmax_of_cosines_to_each_identitys_mean():
+    real = {"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0]), "c": np.array([1, 0.1]) / np.hypot(1, 0.1)}
+    made = [np.array(f) / np.linalg.norm(f) for f in ((5, 0), (0, 0.1), (1, 9), (70, 1))]
+    powers = np.array([[np.exp(2 * picture @ mean) for mean in real.values()] for picture in made])
+    np.testing.assert_allclose(made_targets(affinity(scale=2.0)), powers / powers.sum(1, keepdims=True), rtol=1e-6)
+
+
+def test_affinity_takes_the_mean_of_an_identitys_pictures():
+    pictures = table(["a", "a", "b", None], ["real", "real", "real", "artificial"])
+    features = np.array([[1, 0], [0, 3], [-1, 0], [1, 1]], dtype=np.float64)
+    chosen = Affinity(lambda shown: features[[int(path) for path in shown["path"].to_pylist()]], scale=1.0)
+    chosen.classes(pictures)
+    a, b = np.exp(1.0), np.exp(-np.sqrt(0.5))
+    found = chosen.targets(torch.tensor([3]), torch.zeros(1, 2), 0)[0]
+    torch.testing.assert_close(found, torch.tensor([[a / (a + b), b / (a + b)]], dtype=torch.float32))
 
 
 def test_slsr_is_uniform_over_the_identities_of_the_cluster():
@@ -185,4 +207,4 @@ def test_only_the_second_dynamic_kind_starts_later():
 
 def test_command_line_and_recipe_know_every_strategy():
     assert set(get_args(get_type_hints(reid_train)["labels"])) == set(NAMES)
-    assert set(get_args(PersonLabels)) == set(NAMES) - {"new-identity", "shuffled"}
+    assert set(get_args(PersonLabels)) == set(NAMES) - {"new-identity", "shuffled", "mixture"}

@@ -13,7 +13,8 @@ from synreid.label.teacher import TeacherLabels
 from synreid.stage.errors import UserError
 
 PIDS = ["r/2", "r/1", "r/2", *[f"made/{k}" for k in (5, 4, 6, 4, 5, 4, 6, 7)]]
-CLAIMED = ("new-identity", "shuffled", "smoothed", "teacher")  # whose classes are the identities that pictures claim
+# whose classes are the identities that pictures claim
+CLAIMED = ("new-identity", "shuffled", "smoothed", "mixture", "teacher")
 
 
 def table(pids=PIDS):

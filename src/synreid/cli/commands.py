@@ -364,10 +364,12 @@ def reid_train(
         "mprl-dynamic-2",
         "extra-class",
         "pseudo",
+        "mixture",
         "shuffled",
         "teacher",
         "mprl-static",
         "slsr",
+        "affinity",
     ] = "new-identity",
     teacher: Path | None = None,
     camera_pattern: str | None = None,
@@ -383,8 +385,10 @@ def reid_train(
             mixed half and half with the teacher's prediction (teacher), or by another's at random (shuffled); by real
             identities alone: all of them alike (lsro), those of the real pictures that look alike (slsr), each by its
             rank in the prediction of the teacher (mprl-static) or of the model itself, at once (mprl-dynamic-1) or
-            later (mprl-dynamic-2), or the model's first choice (pseudo); or as one class more (extra-class).
-        teacher: Folder of a finished `reid train` on the real pictures alone, for labels teacher, mprl-static, slsr.
+            later (mprl-dynamic-2), by how much the teacher finds them alike (affinity), or the model's first choice
+            (pseudo); as one class more (extra-class); or, of variations, by the persons they are mixed of (mixture).
+        teacher: Folder of a finished `reid train` on the real pictures alone, for labels teacher, mprl-static, slsr and
+            affinity.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data

@@ -8,9 +8,11 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from synreid.label.affinity import Affinity
 from synreid.label.base import LabelStrategy
 from synreid.label.extra_class import ExtraClass
 from synreid.label.lsro import Lsro
+from synreid.label.mixture import Mixture
 from synreid.label.mprl_dynamic_1 import MprlDynamic1
 from synreid.label.mprl_dynamic_2 import MprlDynamic2
 from synreid.label.mprl_static import MprlStatic
@@ -41,8 +43,9 @@ ALONE: dict[str, Callable[[], LabelStrategy]] = {
     MprlDynamic2.name: MprlDynamic2,
     ExtraClass.name: ExtraClass,
     Pseudo.name: Pseudo,
+    Mixture.name: Mixture,
 }
-TAUGHT = (TeacherLabels.name, MprlStatic.name, Slsr.name)
+TAUGHT = (TeacherLabels.name, MprlStatic.name, Slsr.name, Affinity.name)
 """Names of the strategies that need a teacher."""
 NAMES = (*ALONE, Shuffled.name, *TAUGHT)
 
@@ -61,6 +64,8 @@ def strategy(name: str, seed: int, teacher: Teacher | None = None) -> LabelStrat
             )
         if name == Slsr.name:
             return Slsr(teacher.embed, seed)
+        if name == Affinity.name:
+            return Affinity(teacher.embed)
         return MprlStatic(teacher) if name == MprlStatic.name else TeacherLabels(teacher)
     if teacher is not None:
         raise UserError(

@@ -43,6 +43,9 @@ class Arm:
         return not self.persons and not self.variations
 
 
+SOFT = {"smoothed": "smoothed labels", "mixture": "labels of all parents", "teacher": "a teacher's labels"}
+
+
 def arms_of(recipe: Recipe) -> list[Arm]:
     """Return the arms in the order in which they are run: those that others need come first."""
     arms = [Arm("real", "real pictures")]
@@ -79,7 +82,7 @@ def variation_arms(recipe: Recipe) -> list[Arm]:
     arms: list[Arm] = []
     if (asked := recipe.variations) is None:
         return arms
-    soft = {"smoothed": "smoothed labels", "teacher": "a teacher's labels"}[asked.labels]
+    soft = SOFT[asked.labels]
     for amount in sorted(asked.amounts):
         several = f"{amount} variations"
         added = f"real + {several} a person"

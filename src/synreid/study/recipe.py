@@ -30,6 +30,7 @@ PersonLabels = Literal[
     "teacher",
     "mprl-static",
     "slsr",
+    "affinity",
 ]
 AUGMENTED = {"random-erasing", "colour-jitter"}  # arms of real pictures that our own training augments
 VariationArm = Literal["all", "selected", "soft", "inversion"]
@@ -57,7 +58,7 @@ class Variations:
     """What is added, for each amount. `all`: any of the pool, labelled as the parent, which is the thesis's way.
     `selected`: of those that selection keeps. `soft`: these, with the labels that `labels` names. `inversion`:
     inverted pictures with nothing changed, as a control."""
-    labels: Literal["smoothed", "teacher"] = "teacher"
+    labels: Literal["smoothed", "mixture", "teacher"] = "teacher"
     """Labels of `soft`; the teacher is the model of the real arm with the same seed."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     """The encoder and its training."""
