@@ -126,15 +126,21 @@ def test_tables_are_written_beside_the_report(make_study: Callable[..., Path], t
 
 def test_persons_and_variations_have_a_selection_each(make_study: Callable[..., Path]) -> None:
     stages = [{"name": "identity", "in": 720, "discarded": 333}]
-    folder = make_study(selection_variations={"stages": stages, "made": 720, "kept": 387, "notes": ["a weak judge"]})
+    other = {"stages": [{"name": "ssim", "in": 4010, "discarded": 10}], "made": 4010, "kept": 4000}
+    folder = make_study(
+        selection_variations={"stages": stages, "made": 720, "kept": 387, "notes": ["a weak judge"]},
+        selection_by_thesis=other,
+    )
     page = Page(report(folder))
     for sentence in (
         "Of 4\N{NARROW NO-BREAK SPACE}010 made pictures, 2\N{NARROW NO-BREAK SPACE}697 were kept",
         "Of 720 variations, 387 were kept",
+        "Of 4\N{NARROW NO-BREAK SPACE}010 made pictures, by thesis, 4\N{NARROW NO-BREAK SPACE}000 were kept",
         "a weak judge",
     ):
         assert sentence in page.words
     assert (folder / "tables" / "selection.csv").exists()
+    assert "ssim" in (folder / "tables" / "selection-by-thesis.csv").read_text()
     assert "333" in (folder / "tables" / "selection-variations.csv").read_text()
 
 

@@ -51,6 +51,8 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "labels": ["shuffled"]}, "labels"),
         ({"name": "x", "labels": ["lsro"], "command": "x"}, "for our own training, not for command"),
         ({"name": "x", "labels": ["lsro"], "amounts": [], "variations": {}}, "are of artificial persons"),
+        ({"name": "x", "selections": {"A b": {}}}, "'A b' of selections"),
+        ({"name": "x", "selections": {"a": {}}, "amounts": [], "variations": {}}, "are of artificial persons"),
         ({"name": "x", "gan": {"batch": 0}}, "batch is 0"),
         ({"amounts": [5]}, "name"),
     ],

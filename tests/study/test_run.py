@@ -158,15 +158,20 @@ def test_users_own_command_takes_the_place_of_training(
     assert {row["arm"] for row in result["results"]} == {"real", "persons-4", "real-as-4"}
 
 
-def test_other_labels_are_arms_whose_teacher_is_the_real_arms_model(
+def test_other_labels_and_selections_are_arms_and_teachers_the_real_arms_models(
     tiny_street: Path, tiny_gan: Path, tmp_path: Path, write_recipe: Callable[..., str]
 ) -> None:
-    recipe = write_recipe(tmp_path, labels=["lsro", "slsr"], extra=[], full_resolution=False, seeds=[0])
+    anything = {"detector": "none", "identity": False, "duplicates": None, "least_pictures": 1}
+    changes = {"labels": ["lsro", "slsr"], "selections": {"nothing": anything}}
+    recipe = write_recipe(tmp_path, **changes, extra=[], full_resolution=False, seeds=[0])
     study = run_study(recipe, tiny_street, tmp_path / "out", tiny_gan)
     result = read_json(study / "study.json")
     persons = result["data"]["train_identities"]
     arms = {arm["name"]: arm for arm in result["arms"]}
-    assert set(arms) == {"real", "persons-4", "real-as-4", "persons-4-lsro", "persons-4-slsr"}
+    others = {"persons-4-lsro", "persons-4-slsr", "persons-4-by-nothing"}
+    assert set(arms) == {"real", "persons-4", "real-as-4"} | others
+    everything = result["selection_by_nothing"]
+    assert everything["kept"] == everything["made"] == result["selection"]["made"]
     real = read_json(study / "reid" / "real" / "0" / "run.json")
     for labels in ("lsro", "slsr"):
         run = read_json(study / "reid" / f"persons-4-{labels}" / "0" / "run.json")

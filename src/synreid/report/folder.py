@@ -17,12 +17,12 @@ STUDY = "study.json"
 METRICS = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 PART_NUMBERS: dict[str, tuple[str, ...]] = {
     "generator": ("kimg",),
-    "selection": ("kept", "made"),
-    "selection_variations": ("kept", "made"),
     "origin": ("auc", "low", "high", "accuracy", "test_real", "test_made"),
     "data": ("train_identities", "train_pictures", "query", "gallery", "cameras"),
 }
+KEPT = ("kept", "made")  # of every selection
 SELECTIONS = {"selection": "made pictures", "selection_variations": "variations"}
+BY = "selection_by_"  # and the name of other rules that chose among the same made pictures
 QUALITY = ("kimg", "frechet", "kid", "precision", "recall", "density", "coverage", "real", "made")
 
 
@@ -169,7 +169,7 @@ def read_study(folder: Path) -> Study:
         differences=[reader.difference(entry, where) for entry, where in reader.entries(raw, "differences")],
         generator=reader.part(raw, "generator"),
         quality=reader.parts(raw, "generator", "quality", QUALITY),
-        selections=[reader.selection(raw, part, of) for part, of in SELECTIONS.items() if raw.get(part)],
+        selections=[reader.selection(raw, part, of) for part, of in _selections(raw).items() if raw.get(part)],
         origin=reader.part(raw, "origin"),
         data=reader.part(raw, "data"),
         notes=[str(note) for note in reader.sequence(raw, "notes")],
@@ -180,6 +180,11 @@ def read_study(folder: Path) -> Study:
         started=None if raw.get("started") is None else str(raw["started"]),
         finished=None if raw.get("finished") is None else str(raw["finished"]),
     )
+
+
+def _selections(raw: dict[str, Any]) -> dict[str, str]:
+    """Return the keys of the study's selections, and what each chose among."""
+    return SELECTIONS | {key: f"made pictures, by {key.removeprefix(BY)}" for key in raw if key.startswith(BY)}
 
 
 def _wrong(path: Path, where: str, value: Any, rule: str) -> UserError:
@@ -246,7 +251,8 @@ class _Reader:
         if not raw.get(key):
             return {}
         part = _mapping(raw[key], key, self.path)
-        return {**part, **{name: self.number(part, name, key + ".") for name in PART_NUMBERS.get(key, ())}}
+        names = KEPT if key.startswith("selection") else PART_NUMBERS.get(key, ())
+        return {**part, **{name: self.number(part, name, key + ".") for name in names}}
 
     def parts(self, raw: dict[str, Any], key: str, of: str, numbers: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return the objects listed in `of` of an optional object, their `numbers` checked."""

@@ -13,8 +13,6 @@ from synreid.data.table import column, rows, rows_by_person
 from synreid.stage.errors import UserError
 from synreid.study.recipe import Recipe
 
-Pool = Literal["persons", "variations", "selected", "inversions"]
-
 
 @dataclass(frozen=True)
 class Arm:
@@ -22,14 +20,15 @@ class Arm:
 
     `persons` artificial persons are added (0: none), or `variations` pictures of each real person, out of `pool`.
     `steps_of` names the arm whose number of optimisation steps this one takes, `changes` are options of training that
-    differ. `against` names the arms that it is compared with.
+    differ. `against` names the arms that it is compared with. Pools are persons, persons-by-NAME for each other
+    selection, variations, selected and inversions.
     """
 
     name: str
     title: str
     persons: int = 0
     variations: int = 0
-    pool: Pool = "persons"
+    pool: str = "persons"
     real: bool = True
     resolution: Literal["full", "generator"] = "generator"
     steps_of: str | None = None
@@ -55,7 +54,7 @@ def arms_of(recipe: Recipe) -> list[Arm]:
         added, matched = f"persons-{amount}", f"real-as-{amount}"
         arms.append(Arm(added, f"real + {amount} artificial persons", persons=amount, against=(matched, "real")))
         arms.append(Arm(matched, f"real, as many steps as with {amount} persons", steps_of=added, against=("real",)))
-    return arms + label_arms(recipe) + variation_arms(recipe) + extra_arms(recipe)
+    return arms + label_arms(recipe) + selection_arms(recipe) + variation_arms(recipe) + extra_arms(recipe)
 
 
 def label_arms(recipe: Recipe) -> list[Arm]:
@@ -73,6 +72,19 @@ def label_arms(recipe: Recipe) -> list[Arm]:
     ]
 
 
+def selection_arms(recipe: Recipe) -> list[Arm]:
+    """Return an arm of the largest amount of persons for each of the recipe's other selections."""
+    if not recipe.selections:
+        return []
+    most = max(recipe.amounts)
+    added, title = f"persons-{most}", f"real + {most} artificial persons"
+    against = (f"real-as-{most}", added)
+    return [
+        Arm(f"{added}-by-{name}", f"{title}, selection {name}", most, pool=f"persons-by-{name}", against=against)
+        for name in recipe.selections
+    ]
+
+
 def variation_arms(recipe: Recipe) -> list[Arm]:
     """Return the arms of the recipe's variations, for each amount; all of an amount take as many steps.
 
@@ -86,7 +98,7 @@ def variation_arms(recipe: Recipe) -> list[Arm]:
     for amount in sorted(asked.amounts):
         several = f"{amount} variations"
         added = f"real + {several} a person"
-        ways: dict[str, tuple[str, str, Pool, str]] = {
+        ways: dict[str, tuple[str, str, str, str]] = {
             "inversion": (f"inversions-{amount}", f"real + {amount} inversions a person", "inversions", "new-identity"),
             "all": (f"variations-{amount}", added, "variations", "new-identity"),
             "selected": (f"selected-{amount}", f"{added} (selected)", "selected", "new-identity"),

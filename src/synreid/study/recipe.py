@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -114,6 +115,8 @@ class Recipe:
     labels: tuple[PersonLabels, ...] = ()
     """Further arms of the largest amount of persons, which are labelled otherwise than by identities of their own; a
     teacher is the model of the real arm with the same seed."""
+    selections: dict[str, SelectOptions] = field(default_factory=dict)
+    """Further arms of the largest amount of persons, chosen from the same pool by other rules, each under a name."""
     full_resolution: bool = True
     """Also train on the real pictures as they are, not passed through the generator's resolution."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -131,6 +134,7 @@ class Recipe:
         if len(set(self.extra)) < len(self.extra):
             raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
         self._check_labels()
+        self._check_selections()
         if self.gan.gpus > 1:
             raise UserError(
                 f"recipe {self.name}: a study trains its generator on one device; train it before with gan train "
@@ -165,6 +169,17 @@ class Recipe:
             raise UserError(
                 f"recipe {self.name}: labels {list(self.labels)} are for our own training, not for command; leave one "
                 "out."
+            )
+
+    def _check_selections(self) -> None:
+        if unfit := [name for name in self.selections if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)]:
+            raise UserError(
+                f"recipe {self.name}: '{unfit[0]}' of selections must be a name of small letters, digits and hyphens."
+            )
+        if self.selections and not self.amounts:
+            raise UserError(
+                f"recipe {self.name}: selections {list(self.selections)} are of artificial persons, but amounts has "
+                "none; name an amount, or leave selections out."
             )
 
     def _check_amounts(self) -> None:

@@ -30,6 +30,7 @@ from synreid.reid.embed import ReidEmbedder
 from synreid.reid.evaluate import evaluate_model
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps, train
+from synreid.select.options import SelectOptions
 from synreid.select.run import SUMMARY, kept_rows, read_selection, select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json, write_text
@@ -37,7 +38,7 @@ from synreid.stage.fingerprint import fingerprint, plain
 from synreid.stage.folder import RUN, StageFolder, now, read_run
 from synreid.stage.log import say
 from synreid.study.answer import answer_of, differences_of, headline_arm, summary_of
-from synreid.study.arms import Arm, Pool, arms_of, draw_persons, draw_variations
+from synreid.study.arms import Arm, arms_of, draw_persons, draw_variations
 from synreid.study.guard import check_no_leak
 from synreid.study.recipe import Recipe, Subset, load_recipe
 from synreid.study.variations import variation_pools
@@ -45,6 +46,7 @@ from synreid.study.variations import variation_pools
 VERSION = 1
 STUDY = "study.json"
 ORIGIN = "origin.json"
+OTHERS = "selection_by_"  # keys of what the recipe's other selections say of themselves
 JUDGE_SHARE = 2 / 3  # of the training persons; the others calibrate the consistency rule
 
 
@@ -54,7 +56,7 @@ class Material:
 
     real: pa.Table
     test: pa.Table
-    pools: dict[Pool, pa.Table]
+    pools: dict[str, pa.Table]
     resolution: str
     generator: Path
     selections: list[Path]
@@ -131,6 +133,7 @@ class _Study:
             "generator": self._generator_facts(material),
             "selection": _summary(material, "select"),
             "selection_variations": _summary(material, "select-variations"),
+            **{f"{OTHERS}{name}": _summary(material, f"select-by-{name}") for name in self.recipe.selections},
             "origin": self._origin(material),
             "data": self._data_facts(material),
             "notes": self.notes,
@@ -162,16 +165,20 @@ class _Study:
         material = Material(real, test, {}, resolution, generator, [])
         if recipe.amounts:
             persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
-            selection = self._timed("selection", lambda: self._select(persons, material, out / "select"))
-            material.pools["persons"] = kept_rows(read_table(persons / TABLE), read_selection(selection))
-            material.selections.append(selection)
+            ways = {"persons": (out / "select", recipe.select)}
+            ways |= {f"persons-by-{name}": (out / f"select-by-{name}", way) for name, way in recipe.selections.items()}
+            for pool, (place, way) in ways.items():
+                selection = self._select(persons, material, place, way)
+                material.pools[pool] = kept_rows(read_table(persons / TABLE), read_selection(selection))
+                material.selections.append(selection)
+            self.times["selection"] = sum(read_json(place / RUN)["seconds"] for place, _ in ways.values())
         if recipe.variations is not None:
             made = variation_pools(
                 recipe.variations,
                 real,
                 generator,
                 out,
-                lambda folder: self._select(folder, material, out / "select-variations"),
+                lambda folder: self._select(folder, material, out / "select-variations", recipe.select),
                 self._timed,
             )
             material.pools.update(made.tables)
@@ -179,17 +186,17 @@ class _Study:
             self.notes += made.notes
         return material
 
-    def _select(self, persons: Path, material: Material, out: Path) -> Path:
+    def _select(self, persons: Path, material: Material, out: Path, way: SelectOptions) -> Path:
         """Select with a judge that has not seen the persons it is calibrated on."""
         real = material.real
-        if not self.recipe.select.identity:
-            return select(persons, real, out, self.recipe.select)
+        if not way.identity:
+            return select(persons, real, out, way)
         taught = subset(real, fraction=JUDGE_SHARE, seed=self.recipe.subset.seed)
         seen = set(column(taught, "pid"))
         unseen = [pid for pid in set(column(real, "pid")) if pid not in seen]
         options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
         judge = ReidEmbedder(train(taught, None, self.out / "reid" / "judge", options))
-        folder = select(persons, real, out, self.recipe.select, judge, calibration=pick(real, pid=unseen))
+        folder = select(persons, real, out, way, judge, calibration=pick(real, pid=unseen))
         self._note_taught(read_selection(folder), seen)
         return folder
 

@@ -15,7 +15,6 @@ from synreid.invert.vary import vary_persons
 from synreid.reid.train import training_rows
 from synreid.select.run import kept_rows, read_selection
 from synreid.stage.log import say
-from synreid.study.arms import Pool
 from synreid.study.recipe import Variations
 
 Stage = Callable[[str, Callable[[], Path]], Path]
@@ -26,7 +25,7 @@ Stage = Callable[[str, Callable[[], Path]], Path]
 class VariationPools:
     """Picture tables by the arms' pools, the folder of the selection, and what a reader should know."""
 
-    tables: dict[Pool, pa.Table]
+    tables: dict[str, pa.Table]
     selection: Path | None
     notes: list[str]
 
@@ -46,7 +45,7 @@ def variation_pools(
     real = training_rows(real)  # junk pictures do not show whom they name
     encoder = stage("encoder", lambda: train_encoder(real, generator, out / "encoder", asked.encoder))
     latents = stage("latents", lambda: invert_pictures(real, generator, encoder, out / "latents", asked.refine))
-    tables: dict[Pool, pa.Table] = {}
+    tables: dict[str, pa.Table] = {}
     variations = selection = None
     if set(asked.arms) & {"all", "selected", "soft"}:
         variations = stage("variations", lambda: vary_persons(generator, latents, out / "variations", asked.vary))
