@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,23 +11,9 @@ import pytest
 from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import pick, rows
-from synreid.features import detectors
+from synreid.features import detectors, registry
+from synreid.select.options import DetectorName
 from synreid.stage.errors import UserError
-
-
-def test_pasted_keeps_shape_and_stands_in_the_middle() -> None:
-    crops = np.zeros((2, 64, 32, 3), dtype=np.uint8)
-    canvas = detectors.pasted(crops, 100, 0.6, 114)
-    dark = (canvas == 0).all(3)
-    assert canvas.shape == (2, 100, 100, 3)
-    assert dark.sum(1).max() == 60
-    assert dark.sum(2).max() == 30
-    assert dark[0, 20:80, 35:65].all()
-    assert (canvas[~dark] == 114).all()
-
-
-def test_a_wide_crop_stays_inside() -> None:
-    assert detectors.pasted(np.zeros((1, 8, 64, 3), dtype=np.uint8), 50, 0.6, 114).shape == (1, 50, 50, 3)
 
 
 def test_hog_is_opencvs_own_margin() -> None:
@@ -45,8 +32,10 @@ def test_hog_is_opencvs_own_margin() -> None:
 def test_real_crops_pass_and_noise_does_not(
     name: str, pku: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name != "hog":
+    if detectors.DETECTORS[name].needs:
         request.getfixturevalue("with_weights")
+    if not detectors.present(name):
+        pytest.skip(f"no weights of {name} in the folder of tests")
     table = pick(open_data(pku), split="train")
     real = pixels(rows(table, np.arange(0, len(table), len(table) // 40)), 64, 32)
     noise = np.random.default_rng(0).integers(0, 256, (20, 64, 32, 3), dtype=np.uint8)
@@ -64,6 +53,17 @@ def test_without_weights_hog_is_taken_and_said(without_weights: None) -> None:
     judge, sentence = detectors.best_detector()
     assert judge.name == "hog"
     assert "SYNREID_WEIGHTS" in sentence
+
+
+def test_a_detector_is_present_only_with_all_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "have", lambda name: name in ("yolo-fastest", "ssdlite"))  # not yolo-fastest-cfg
+    assert [name for name in detectors.DETECTORS if detectors.present(name)] == ["ssdlite", "hog"]
+
+
+def test_every_detector_can_be_asked_for_and_needs_known_files() -> None:
+    assert set(detectors.DETECTORS) == set(get_args(DetectorName)) - {"auto", "none"}
+    for kind in detectors.DETECTORS.values():
+        assert set(kind.needs) <= set(registry.REGISTRY)
 
 
 def test_an_unknown_detector_is_an_error() -> None:

@@ -13,7 +13,7 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import pick, rows
 from synreid.features import pose
-from synreid.features.detectors import pasted
+from synreid.features.framing import pasted
 from synreid.stage.errors import UserError
 
 SIZE = (128, 64)

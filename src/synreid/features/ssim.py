@@ -20,13 +20,16 @@ def ssim(a: np.ndarray, b: np.ndarray, data_range: int = 255) -> float:
     if min(a.shape[:2]) < WINDOW:
         raise ValueError(f"SSIM needs pictures of 7x7 pixels or more, not {a.shape[0]}x{a.shape[1]}")
     x, y = a.astype(np.float64), b.astype(np.float64)
-    maps = np.concatenate([x, y, x * x, y * y, x * y], axis=2)
-    pad = WINDOW // 2
-    means = cv2.boxFilter(maps, -1, (WINDOW, WINDOW))[pad:-pad, pad:-pad]
-    mean_x, mean_y, xx, yy, xy = np.split(means, 5, axis=2)
+    mean_x, mean_y, xx, yy, xy = (_local_means(map_) for map_ in (x, y, x * x, y * y, x * y))
     sample = WINDOW**2 / (WINDOW**2 - 1)
-    variances = sample * (xx - mean_x * mean_x + yy - mean_y * mean_y)
-    covariance = sample * (xy - mean_x * mean_y)
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
-    return float((luminance * (2 * covariance + c2) / (variances + c2)).mean())
+    cross, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2 * cross + c1) / (squares + c1)
+    structure = (2 * sample * (xy - cross) + c2) / (sample * (xx + yy - squares) + c2)
+    return float((luminance * structure).mean())
+
+
+def _local_means(values: np.ndarray) -> np.ndarray:
+    """Mean over each window inside a map `[H, W, 3]`, `[H - 6, W - 6, 3]`."""
+    pad = WINDOW // 2
+    return np.ascontiguousarray(cv2.boxFilter(values, -1, (WINDOW, WINDOW))[pad:-pad, pad:-pad])
