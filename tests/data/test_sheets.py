@@ -12,7 +12,9 @@ from PIL import Image, ImageSequence
 from synreid.data.sheets import (
     GAP,
     GREEN,
+    GUTTER,
     RED,
+    beside,
     sheet,
     shown_scale,
     titled,
@@ -146,3 +148,12 @@ def test_a_disk_that_fills_up_while_many_are_written(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match=r"7\.png cannot be written: the disk is full"):
         write_pictures([tmp_path / f"{k}.png" for k in range(11)], np.zeros((11, 16, 8, 3), dtype=np.uint8))
+
+
+def test_sheets_of_unlike_heights_stand_beside_each_other(pictures: np.ndarray) -> None:
+    left, right = sheet(pictures[:2], columns=2), sheet(pictures[2:], columns=1)
+    page = beside(left, right)
+    assert page.shape == (len(right), left.shape[1] + GUTTER + right.shape[1], 3)
+    np.testing.assert_array_equal(page[: len(left), : left.shape[1]], left)
+    np.testing.assert_array_equal(page[:, -right.shape[1] :], right)
+    assert (page[len(left) :, : left.shape[1] + GUTTER] == 255).all()

@@ -1,23 +1,13 @@
-"""Nearest training pictures: as brute force finds them, and a copy or its mirror image is never missed."""
+"""Nearest training pictures: a copy or its mirror image is never missed, and stands first on the sheet."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from synreid.features.embedders import PixelEmbedder
-from synreid.generate.nearest import (
-    BLOCK,
-    Measure,
-    compare,
-    mirror,
-    nearest,
-    nearest_sheet,
-    pixel_vectors,
-    unit_vectors,
-)
+from synreid.generate.nearest import compare, nearest_sheet, pixel_vectors
+from synreid.quality.neighbours import Measure, mirror, unit_vectors
 
 
 def places_of(page: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
@@ -30,30 +20,6 @@ def places_of(page: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
 @pytest.fixture
 def real() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (40, 16, 8, 3), dtype=np.uint8)
-
-
-@settings(deadline=None, max_examples=40)
-@given(n=st.integers(1, 30), m=st.integers(1, 5), k=st.integers(1, 30), seed=st.integers(0, 1000))
-def test_neighbours_are_those_of_brute_force(n: int, m: int, k: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    real, made, mirrored = (rng.standard_normal((count, 6)) for count in (n, m, m))
-    found = nearest(real, made, mirrored, k)
-    for row in range(m):
-        straight, flipped = (np.linalg.norm(real - own[row], axis=1) for own in (made, mirrored))
-        order = np.argsort(np.minimum(straight, flipped))[:k]
-        np.testing.assert_array_equal(found.index[row], order)
-        np.testing.assert_array_equal(found.mirrored[row], (flipped < straight)[order])
-        np.testing.assert_allclose(found.distance[row], np.minimum(straight, flipped)[order])
-
-
-def test_neighbours_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch, real: np.ndarray) -> None:
-    vectors, made = pixel_vectors(real), pixel_vectors(real[::-1] // 2)
-    whole = nearest(vectors, made, made, 7)
-    monkeypatch.setattr("synreid.generate.nearest.BLOCK", 3)
-    parts = nearest(vectors, made, made, 7)
-    assert len(real) < BLOCK
-    np.testing.assert_array_equal(whole.index, parts.index)
-    np.testing.assert_array_equal(whole.distance, parts.distance)
 
 
 @pytest.mark.parametrize("measure", [pixel_vectors, unit_vectors(PixelEmbedder())])

@@ -14,6 +14,7 @@ from synreid.stage.files import atomic_path, writing
 
 GAP = 4  # pixels between cells
 FRAME = 3  # pixels of a coloured frame
+GUTTER = 24  # pixels between two sheets beside each other
 FONT_SIZE = 11
 WRITERS = 4  # files written at a time
 SHOWN_HEIGHT = 128  # smaller pictures are enlarged to about this height
@@ -82,6 +83,15 @@ def titled(page: np.ndarray, title: str) -> np.ndarray:
     whole.paste(Image.fromarray(page), (0, height + GAP))
     _write(ImageDraw.Draw(whole), GAP, GAP, title, font, anchor="la", align="left")
     return np.asarray(whole)
+
+
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return two sheets, uint8 [H, W, 3] each, as one."""
+    height = max(len(left), len(right))
+    page = np.full((height, left.shape[1] + GUTTER + right.shape[1], 3), 255, dtype=np.uint8)
+    page[: len(left), : left.shape[1]] = left
+    page[: len(right), -right.shape[1] :] = right
+    return page
 
 
 def shown_scale(height: int) -> int:

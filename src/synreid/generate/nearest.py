@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from synreid.data.sheets import sheet, shown_scale, titled
+from synreid.data.sheets import beside, sheet, shown_scale, titled
 from synreid.features.embedders import Embedder, resized
+from synreid.quality.neighbours import Measure, Neighbours, mirror, nearest, unit_vectors
 
-BLOCK = 1024  # training pictures at a time
 PIXEL_HEIGHT = 64  # larger pictures are shrunk to about this height before their pixels are compared
 OWN = 500  # training pictures whose own nearest ones give the distances a scale
-
-GUTTER = 24  # pixels between the two halves of the sheet
-
-Measure = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Each made picture's nearest training pictures, the nearest first, each array [M, k]."""
-
-    index: np.ndarray
-    """Row of the training picture."""
-    mirrored: np.ndarray
-    """Whether it is the training picture's mirror image that is near."""
-    distance: np.ndarray
-    """Euclidean distance between the two feature vectors, 0 or more."""
-
-    def order(self) -> np.ndarray:
-        """Return the made pictures' numbers [M], the one with the closest training picture first."""
-        return np.argsort(self.distance[:, 0], kind="stable")
 
 
 def pixel_vectors(pictures: np.ndarray) -> np.ndarray:
@@ -42,19 +21,6 @@ def pixel_vectors(pictures: np.ndarray) -> np.ndarray:
     factor = -(-pictures.shape[1] // PIXEL_HEIGHT)
     height, width = pictures.shape[1] // factor, max(1, pictures.shape[2] // factor)
     return resized(pictures, height, width).reshape(len(pictures), -1)
-
-
-def unit_vectors(embedder: Embedder) -> Measure:
-    """Return a function from pictures, uint8 [N, H, W, 3], to the embedder's features at length 1, float32 [N, D].
-
-    Between those, the Euclidean distance d and the cosine are one thing: the cosine is 1 - d^2 / 2.
-    """
-
-    def measure(pictures: np.ndarray) -> np.ndarray:
-        features = embedder.embed(pictures)
-        return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-
-    return measure
 
 
 def compare(measure: Measure, real: np.ndarray, made: np.ndarray, k: int) -> tuple[Neighbours, float | None]:
@@ -71,38 +37,6 @@ def compare(measure: Measure, real: np.ndarray, made: np.ndarray, k: int) -> tup
     among = nearest(vectors, vectors[own], measure(mirror(real[own])), 2)
     others = np.where(among.index != own[:, None], among.distance, np.inf).min(axis=1)
     return found, float(np.median(others))
-
-
-def mirror(pictures: np.ndarray) -> np.ndarray:
-    """Return pictures [N, H, W, 3] with left and right exchanged."""
-    return np.ascontiguousarray(pictures[:, :, ::-1])
-
-
-def nearest(real: np.ndarray, made: np.ndarray, mirrored: np.ndarray, k: int) -> Neighbours:
-    """Return the k rows of `real` [N, D] nearest to each row of `made` or else to the same row of `mirrored` [M, D].
-
-    A row of `real` counts once, by the nearer of the two; equally near ones come in their order. The search goes by
-    |a|^2 + |b|^2 - 2ab in float32; distances of what it finds are then taken anew and exactly, so that a copy has 0.
-    """
-    m = len(made)
-    both = np.concatenate([made, mirrored]).astype(np.float32)
-    lengths = np.square(both).sum(1, keepdims=True)
-    index, squared, flipped = np.zeros((m, 0), int), np.zeros((m, 0), np.float32), np.zeros((m, 0), bool)
-    for start in range(0, len(real), BLOCK):
-        block = np.asarray(real[start : start + BLOCK]).astype(np.float32)
-        values = lengths + np.square(block).sum(1) - 2.0 * (both @ block.T)
-        new = np.broadcast_to(np.arange(start, start + len(block)), (m, len(block)))
-        index = np.concatenate([index, new], axis=1)
-        squared = np.concatenate([squared, np.minimum(values[:m], values[m:])], axis=1)
-        flipped = np.concatenate([flipped, values[m:] < values[:m]], axis=1)
-        kept = np.argsort(squared, axis=1, kind="stable")[:, :k]
-        index, squared, flipped = (np.take_along_axis(x, kept, axis=1) for x in (index, squared, flipped))
-    distance = np.zeros(index.shape)
-    for row in range(m):
-        own = np.where(flipped[row, :, None], mirrored[row], made[row]).astype(np.float64)
-        distance[row] = np.linalg.norm(own - real[index[row]], axis=1)
-    exact = np.argsort(distance, axis=1, kind="stable")
-    return Neighbours(*(np.take_along_axis(x, exact, axis=1) for x in (index, flipped, distance)))
 
 
 def nearest_sheet(
@@ -131,7 +65,7 @@ def nearest_sheet(
         halves.append(titled(_rows(real, made, seeds, found, values, shown, digits), title))
         rows = [_numbers(found, values, row, seeds[row]) for row in shown.tolist()]
         numbers.append({"by": name, "training_median": usual, "pairs": rows})
-    return _beside(*halves), numbers
+    return beside(*halves), numbers
 
 
 def _rows(
@@ -163,12 +97,3 @@ def _numbers(found: Neighbours, values: np.ndarray, row: int, seed: int) -> dict
         "mirrored": found.mirrored[row].tolist(),
         "values": values[row].round(4).tolist(),
     }
-
-
-def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return two pages, uint8 [H, W, 3] each, as one."""
-    height = max(len(left), len(right))
-    page = np.full((height, left.shape[1] + GUTTER + right.shape[1], 3), 255, dtype=np.uint8)
-    page[: len(left), : left.shape[1]] = left
-    page[: len(right), -right.shape[1] :] = right
-    return page
