@@ -23,17 +23,15 @@ import torch
 from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import column, rows
-from synreid.features import registry
-from synreid.features.detectors import DETECTORS, Detector
+from synreid.features.detectors import DETECTORS, Detector, present
 from synreid.features.embedders import resized
-from synreid.select.calibrate import training_rows
+from synreid.select.thresholds import training_rows
 from synreid.stage.files import write_json
 from synreid.stage.log import say
 from synreid.stage.machine import machine
 
 SEED = 0
 TO_ACCEPT = 0.90  # of real crops at 64x32, by the default threshold
-WEIGHTS = {"ssdlite": "ssdlite", "yolox": "yolox-nano", "hog": None}
 PHOTOS = (
     "brick",
     "chelsea",
@@ -142,8 +140,7 @@ def main() -> None:
     shown = kinds({path.resolve().name: real_crops(path, given.pictures) for path in given.data}, given.pictures)
     values: dict[str, Any] = {}
     for name, kind in DETECTORS.items():
-        weights = WEIGHTS[name]
-        values[name] = judge(kind(), shown) if weights is None or registry.have(weights) else "not run: no weights"
+        values[name] = judge(kind(), shown) if present(name) else "not run: no weights"
         say(f"{name}: {values[name]}")
     command = ["python", "benchmarks/detectors.py", *(path.resolve().name for path in given.data)]
     command += ["--pictures", str(given.pictures)]

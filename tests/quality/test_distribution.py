@@ -159,3 +159,14 @@ def test_features_that_cannot_be_measured_are_refused() -> None:
         distribution.frechet_distance(a, np.full((4, 3), np.nan))
     with pytest.raises(ValueError, match="more than 5"):
         distribution.precision_recall_density_coverage(a, a[:5])
+
+
+def test_realism_by_plain_loops() -> None:
+    rng = np.random.default_rng(5)
+    real, made = rng.normal(size=(40, 3)), rng.normal(size=(7, 3)) * 2
+    radius = [sorted(np.linalg.norm(real - x, axis=1))[3] for x in real]
+    kept = [k for k in range(40) if radius[k] <= sorted(radius)[19]]  # torch's median is the lower of the middle two
+    expected = [max(radius[k] / np.linalg.norm(real[k] - x) for k in kept) for x in made]
+    reach = distribution.Reach.of(real, 3)
+    assert reach.realism(made) == pytest.approx(expected)
+    assert reach.realism(made[:1]) == pytest.approx(expected[:1])

@@ -14,10 +14,10 @@ from PIL import Image
 
 from synreid.data.pixels import pixels
 from synreid.data.table import column, concat, pick, read_table, rows, write_table
-from synreid.select.calibrate import training_rows
 from synreid.select.made import made_pictures
 from synreid.select.options import SelectOptions
 from synreid.select.run import read_selection, select
+from synreid.select.thresholds import training_rows
 from synreid.stage.errors import UserError
 
 from .conftest import HEIGHT, WIDTH, ColourEmbedder, Varied, coloured

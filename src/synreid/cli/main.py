@@ -44,8 +44,11 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "persons make": commands.persons_make,
     "persons vary": commands.persons_vary,
     "select run": commands.select_run,
+    "select calibrate": commands.select_calibrate,
+    "select report": commands.select_report,
     "reid train": commands.reid_train,
     "reid evaluate": commands.reid_evaluate,
+    "privacy": commands.privacy,
     "study": commands.study,
     "report": commands.report,
 }

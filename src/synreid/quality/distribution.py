@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -100,6 +101,39 @@ def precision_recall_density_coverage(real: np.ndarray, made: np.ndarray, k: int
         "density": float(hits.double().mean() / k),
         "coverage": float(covered.double().mean()),
     }
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Real pictures in a feature space, and how far each of them reaches: to its k-th neighbour."""
+
+    centre: np.ndarray
+    features: np.ndarray
+    squared: Tensor
+
+    @classmethod
+    def of(cls, real: np.ndarray, k: int = 3) -> Reach:
+        """Return the reach of features `[N, D]`, N above k; those that reach farther than the median are left out."""
+        _check(real, real)
+        if k >= len(real):
+            raise ValueError(f"k={k} neighbours need more than {k} real pictures, not {len(real)}")
+        centre = real.mean(0, dtype=np.float64)
+        features = _shifted(real, centre, real.dtype)
+        squared = _kth_neighbour(features, k)
+        chosen = squared <= squared.median()
+        return cls(centre, features[chosen.numpy()], squared[chosen])
+
+    def realism(self, made: np.ndarray) -> np.ndarray:
+        """How well each made picture, of features `[M, D]`, fits among the real ones: float64 `[M]`, above 0.
+
+        Kynkäänniemi et al. 2019, "Improved precision and recall metric", eq. 3: the largest, over the real pictures,
+        of the distance to their own k-th neighbour over the distance to the made one. 1 or more is within reach of a
+        real picture.
+        """
+        best = torch.zeros(len(made), dtype=torch.float64)
+        for start, squared in _squared_blocks(_shifted(made, self.centre, made.dtype), self.features):
+            best[start : start + len(squared)] = (self.squared / squared.clamp_(min=1e-12)).max(1).values
+        return best.sqrt().numpy()
 
 
 def vendi(features: np.ndarray) -> float:

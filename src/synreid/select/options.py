@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-DetectorName = Literal["auto", "ssdlite", "yolox", "hog", "none"]
+DetectorName = Literal["auto", "ssdlite", "yolox", "yolov4-tiny", "yolov4-tiny-thesis", "yolo-fastest", "hog", "none"]
 
 
 @dataclass(frozen=True)
 class SelectOptions:
-    """Which rules discard made pictures, in this order: pedestrian, ssim, consistency (of variations: identity),
-    duplicates, too few kept."""
+    """Which rules discard made pictures, in this order: privacy, pedestrian, key-points, realism, ssim, consistency (of
+    variations: identity), duplicates, best, too few kept."""
 
     detector: DetectorName = "auto"
     """Who judges whether a picture shows a person: auto takes SSDLite if its weights are on this machine, else
@@ -20,6 +20,12 @@ class SelectOptions:
     pedestrian: float | None = None
     """Least pedestrian score, 0 to 1; null: the detector's own, or the lower one that 90 % of the real training
     pictures reach at the made pictures' resolution."""
+
+    key_points: int | None = None
+    """Least number of the 17 key points that MoveNet must see; null leaves the rule out."""
+
+    realism: float | None = None
+    """Least realism score among the real training pictures, 1 for within reach of one; null leaves the rule out."""
 
     ssim: float | None = None
     """Least structural similarity to the first remaining picture of the person; null leaves the rule out."""
@@ -41,6 +47,9 @@ class SelectOptions:
     duplicates: float | None = 1.0
     """Discard a picture that differs from an earlier one of its person by less than this mean of grey levels (of 255,
     at 16x8 pixels); null leaves the rule out."""
+
+    most_pictures: int | None = None
+    """Keep only this many pictures of each person, those that the identity score finds best; null keeps all."""
 
     least_pictures: int = 2
     """Persons of whom fewer pictures are left are dropped as a whole; 1 keeps them."""

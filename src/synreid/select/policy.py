@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from synreid.select.scores import groups
+from synreid.select.scores import groups, rank_of_person
 from synreid.stage.errors import UserError
 
-TOO_FEW = "too few kept"
+TOO_FEW, BEST = "too few kept", "best"
 
 
 @dataclass
@@ -55,6 +55,21 @@ class Policy:
         Raises UserError when that leaves nothing, with the threshold that would have kept 10 %.
         """
         self._discard(name, scores, scores < threshold, threshold)
+
+    def drop(self, name: str, bad: np.ndarray) -> None:
+        """Discard those of the left pictures that are `bad` (`[len(left)]`); raises UserError when all are."""
+        if bad.all():
+            raise UserError(f"The rule {name} leaves no picture: all {len(bad)} are to be dropped; make other ones.")
+        self._discard(name, None, bad, None)
+
+    def keep_best(self, by: str, most: int) -> None:
+        """Keep the `most` pictures of each person that scored highest by the earlier rule `by`.
+
+        The column of this rule, `best`, holds the pictures' ranks within their persons, 1 the best.
+        """
+        rows = self.left
+        ranks = rank_of_person(self.columns[by][rows], self.persons[rows])
+        self._discard(BEST, ranks, ranks > most, most)
 
     def drop_small_persons(self, least: int) -> None:
         """Discard persons of whom fewer than `least` pictures are left."""

@@ -16,20 +16,25 @@ from synreid.data.sheets import write_picture
 from synreid.data.table import TABLE, column, paths, read_table, rows, table_fingerprint
 from synreid.features import ssim
 from synreid.features.detectors import Detector, best_detector, detector
-from synreid.features.embedders import Embedder, default_identity_embedder
+from synreid.features.embedders import Embedder, default_identity_embedder, default_quality_embedder
+from synreid.features.pose import POINTS, KeyPoints
+from synreid.quality.privacy import too_near
 from synreid.select import scores
-from synreid.select.calibrate import calibrate_consistency, calibrate_pedestrian, training_rows
 from synreid.select.options import SelectOptions
 from synreid.select.parents import Parents, are_variations, parents_of
 from synreid.select.policy import Policy
 from synreid.select.sheets import discarded_sheet, kept_sheet
+from synreid.select.thresholds import calibrate_consistency, calibrate_pedestrian, training_rows
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, write_json
+from synreid.stage.fingerprint import fingerprint
 from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.log import say
 
 VERSION = 2
 SELECTION, SUMMARY = "selection.parquet", "summary.json"
+PRIVACY = "privacy"
+REALISM_SAMPLE = 5000  # real pictures that realism is judged among, at most
 
 
 def select(
@@ -40,6 +45,7 @@ def select(
     embedder: Embedder | None = None,
     config: dict[str, Any] | None = None,
     calibration: pa.Table | None = None,
+    audit: pa.Table | None = None,
 ) -> Path:
     """Choose among the pictures of a `persons make` folder; returns `out`.
 
@@ -50,6 +56,7 @@ def select(
     Identity of artificial persons is judged among their own pictures (rule consistency), that of variations by the real
     training pictures of the person that they come from (rule identity), which `data` must hold. `calibration` are real
     training pictures to take thresholds from instead of `data`: of persons whom the embedder has not learned from.
+    `audit` is the table of a privacy audit of these persons: what it flags is discarded first (rule privacy).
 
     Writes selection.parquet (sha256, path, pid, scores, kept, reason), summary.json, kept.png, discarded.png. Raises
     UserError for options out of range, for missing weights, for made pictures of several origins, for variations of
@@ -73,17 +80,25 @@ def select(
         "detector": judge.name if judge else "none",
         "embedder": str(getattr(embedder, "fingerprint", embedder.name)) if embedder else "none",
     }
+    if audit is not None:
+        inputs["audit"] = fingerprint(*sorted(column(audit, "sha256")[column(audit, "flagged")]))
+    if options.key_points is not None:
+        inputs["key points"] = KeyPoints.fingerprint
+    if options.realism is not None:
+        inputs["realism"] = default_quality_embedder()[0].fingerprint
     if measured is not None and calibration is not None:
         inputs["calibration"] = table_fingerprint(measured)
     source = data if isinstance(data, Path) else None
     named = config or {"persons": Path(persons).resolve(), "data": source, "out": out, **asdict(options)}
     with StageFolder(
-        out, "select", VERSION, named, inputs, unnamed=("persons", "data", "out", "camera_pattern")
+        out, "select", VERSION, named, inputs, unnamed=("persons", "data", "out", "privacy", "camera_pattern")
     ) as folder:
         if folder.complete:
             return folder.path
         work = _Selection(made, measured, options, parents)
         work.notes += [note for note in (judge_note, embedder_note) if note]
+        if audit is not None:
+            work.policy.drop(PRIVACY, too_near(made, audit))
         work.run(judge, embedder)
         table = work.write(folder.path)
         folder.finish({"selection": table}, kept=int(work.policy.kept.sum()), made=len(made))
@@ -94,17 +109,25 @@ def check(options: SelectOptions) -> None:
     """Raise UserError for a value out of its range."""
     ranges = {
         "pedestrian": (0.0, 1.0),
+        "key_points": (1, len(POINTS)),
+        "realism": (0.0, 1000.0),
         "ssim": (-1.0, 1.0),
         "ssim_range": (1, 65535),
         "consistency": (-1.0, 1.0),
         "consistency_percentile": (0.0, 50.0),
         "duplicates": (0.0, 255.0),
+        "most_pictures": (1, 10_000),
         "least_pictures": (1, 10_000),
     }
     for name, (low, high) in ranges.items():
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
             raise UserError(f"{name} is {value}, but must lie within {low} and {high}.")
+    most = options.most_pictures
+    if most is not None and not options.identity:
+        raise UserError("most_pictures keeps the best by the identity score, but identity is false; set it to true.")
+    if most is not None and most < options.least_pictures:
+        raise UserError(f"most_pictures is {most}, fewer than least_pictures {options.least_pictures}; raise it.")
 
 
 def read_selection(folder: Path) -> pa.Table:
@@ -175,6 +198,10 @@ class _Selection:
         if judge is not None:
             self.judges["detector"] = judge.name
             policy.at_least("pedestrian", scores.pedestrian(self.pictures, judge), self._pedestrian_threshold(judge))
+        if options.key_points is not None:
+            policy.at_least("key-points", scores.key_points(self._left(), KeyPoints()), options.key_points)
+        if options.realism is not None:
+            policy.at_least("realism", self._realism(), options.realism)
         if options.ssim is not None:
             if min(self.height, self.width) < ssim.WINDOW:
                 raise UserError(
@@ -191,6 +218,8 @@ class _Selection:
                 self._judge_identity(embedder, self.parents)
         if options.duplicates is not None:
             policy.at_least("duplicates", scores.to_earlier(self._left(), self._persons_left()), options.duplicates)
+        if options.most_pictures is not None:
+            policy.keep_best("consistency" if self.parents is None else "identity", options.most_pictures)
         if options.least_pictures > 1 and not are_variations(self.made):  # a real person has pictures beside them
             policy.drop_small_persons(options.least_pictures)
         for note in self.notes:
@@ -201,6 +230,19 @@ class _Selection:
 
     def _persons_left(self) -> np.ndarray:
         return np.asarray(self.policy.persons[self.policy.left])
+
+    def _realism(self) -> np.ndarray:
+        """Realism among at most as many real training pictures as there is time for, at the made ones' size."""
+        if self.real is None or len(self.real) <= scores.NEIGHBOURS:
+            raise UserError(
+                f"realism compares with real training pictures and needs more than {scores.NEIGHBOURS}, but there are "
+                f"{0 if self.real is None else len(self.real)}; name data that has them, or leave realism out."
+            )
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self.real))[:REALISM_SAMPLE])
+        judge, told = default_quality_embedder()
+        self.judges["realism"] = judge.name
+        self.notes.append(told.replace("Quality is measured", "Realism is judged"))
+        return scores.realism(self._left(), pixels(rows(self.real, chosen), self.height, self.width), judge)
 
     def _pedestrian_threshold(self, judge: Detector) -> float:
         if self.options.pedestrian is not None:

@@ -5,14 +5,21 @@ Pictures are read block by block, so that memory does not grow with their number
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from synreid.features.detectors import Detector
 from synreid.features.embedders import Embedder, PixelEmbedder
+from synreid.features.pose import CONFIDENT, PoseFinder
 from synreid.features.ssim import ssim
+from synreid.quality.distribution import Reach
 from synreid.stage.progress import progress
 
 BLOCK = 128
+NEIGHBOURS = 3  # of a real picture, for realism
 
 
 class Rows:
@@ -42,26 +49,60 @@ def pedestrian(pictures: Pictures, detector: Detector) -> np.ndarray:
     return scores
 
 
+def key_points(pictures: Pictures, finder: PoseFinder) -> np.ndarray:
+    """How many of the 17 key points are seen (confidence of 0.3 or more), `[N]`, in uint8 `[N, H, W, 3]`."""
+    seen = np.zeros(len(pictures), dtype=np.float32)
+    with progress(f"key points ({finder.name})", total=len(pictures)) as bar:
+        for start in range(0, len(pictures), BLOCK):
+            _, confidence = finder.find(np.asarray(pictures[start : start + BLOCK]))
+            seen[start : start + len(confidence)] = (confidence >= CONFIDENT).sum(1)
+            bar.advance(len(confidence))
+    return seen
+
+
 def embed(pictures: Pictures, embedder: Embedder) -> np.ndarray:
     """Features `[N, D]`, each row divided by its length, of uint8 `[N, H, W, 3]`."""
     parts = []
     with progress(f"features ({embedder.name})", total=len(pictures)) as bar:
-        for start in range(0, len(pictures), BLOCK):
-            features = embedder.embed(np.asarray(pictures[start : start + BLOCK]))
+        for part in _blocks(pictures):
+            features = embedder.embed(part)
             parts.append(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
             bar.advance(len(features))
     return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
 
 
+def realism(pictures: Pictures, real: Pictures, embedder: Embedder) -> np.ndarray:
+    """Realism `[N]` of uint8 pictures `[N, H, W, 3]` among real ones, as `quality.distribution.Reach` has it."""
+    reach = Reach.of(np.concatenate([embedder.embed(part) for part in _blocks(real)]), NEIGHBOURS)
+    scores = []
+    with progress(f"realism ({embedder.name})", total=len(pictures)) as bar:
+        for part in _blocks(pictures):
+            scores.append(reach.realism(embedder.embed(part)))
+            bar.advance(len(part))
+    return np.concatenate(scores) if scores else np.zeros(0)
+
+
 def ssim_to_first(pictures: Pictures, persons: np.ndarray, data_range: int = 255) -> np.ndarray:
     """SSIM `[N]` of each picture with the first one of its person (1 for that one itself)."""
     first = _first_of_person(persons)
-    scores = np.ones(len(pictures))
-    with progress("SSIM", total=len(pictures)) as bar:
-        for k in range(len(pictures)):
-            if first[k] != k:
-                scores[k] = ssim(pictures[first[k]], pictures[k], data_range)
-            bar.advance()
+    scores, others = np.ones(len(pictures)), np.flatnonzero(first != np.arange(len(pictures)))
+    scores[others] = ssim_of_pairs(pictures, np.stack([first[others], others], axis=1), data_range)
+    return scores
+
+
+def ssim_of_pairs(pictures: Pictures, pairs: np.ndarray, data_range: int = 255) -> np.ndarray:
+    """SSIM `[P]` of the pictures that `pairs` `[P, 2]` names by row, by several threads."""
+    scores = np.zeros(len(pairs))
+
+    def fill(place: slice) -> int:
+        for k in range(place.start, place.stop):
+            scores[k] = ssim(pictures[pairs[k, 0]], pictures[pairs[k, 1]], data_range)
+        return place.stop - place.start
+
+    places = [slice(start, min(start + BLOCK, len(pairs))) for start in range(0, len(pairs), BLOCK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("SSIM", len(pairs), "pairs") as bar:
+        for done in pool.map(fill, places):
+            bar.advance(done)
     return scores
 
 
@@ -116,22 +157,32 @@ def to_other_mean(features: np.ndarray, persons: np.ndarray, seed: int = 0) -> n
     return cosine
 
 
+def rank_of_person(values: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """Rank `[N]` of each picture within its person, 1 for the highest value; nan comes last, ties in their order."""
+    ranks = np.zeros(len(values))
+    for rows in groups(persons):
+        order = np.argsort(-values[rows], kind="stable")
+        ranks[rows[order]] = np.arange(1, len(rows) + 1)
+    return ranks
+
+
 def to_earlier(pictures: Pictures, persons: np.ndarray) -> np.ndarray:
     """Smallest mean absolute difference `[N]` to an earlier picture of the person; nan for a person's first picture.
 
     In grey levels of 255, at 16x8 pixels.
     """
     pixels = PixelEmbedder()
-    small = np.concatenate(
-        [pixels.embed(np.asarray(pictures[start : start + BLOCK])) for start in range(0, len(pictures), BLOCK)]
-        or [np.zeros((0, 1), dtype=np.float32)]
-    )
+    small = np.concatenate([pixels.embed(part) for part in _blocks(pictures)] or [np.zeros((0, 1), dtype=np.float32)])
     nearest = np.full(len(pictures), np.nan)
     for rows in groups(persons):
         for place in range(1, len(rows)):
             differences = np.abs(small[rows[:place]] - small[rows[place]]).mean(1)
             nearest[rows[place]] = 255.0 * differences.min()
     return nearest
+
+
+def _blocks(pictures: Pictures) -> Iterator[np.ndarray]:
+    return (np.asarray(pictures[start : start + BLOCK]) for start in range(0, len(pictures), BLOCK))
 
 
 def groups(persons: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from synreid.data.sheets import sheet
 from synreid.data.table import spread
-from synreid.select.policy import TOO_FEW, Policy
+from synreid.select.policy import BEST, TOO_FEW, Policy
 from synreid.select.scores import groups
 
 KEPT_PERSONS, KEPT_PICTURES = 16, 10
@@ -42,6 +42,8 @@ def discarded_sheet(pictures: np.ndarray, policy: Policy) -> np.ndarray:
 def _caption(policy: Policy, name: str, row: int, threshold: float | None) -> str:
     if name == TOO_FEW or threshold is None:
         return f"{name}\n"
+    if name == BEST:
+        return f"{name}\nrank {policy.columns[name][row]:.0f} > {threshold:.0f}"
     return f"{name}\n{policy.columns[name][row]:.2f} < {threshold:.2f}"
 
 
