@@ -25,7 +25,6 @@ from skimage.metrics import structural_similarity
 
 from synreid.features.detectors import present_detectors
 from synreid.features.embedders import default_identity_embedder, default_quality_embedder
-from synreid.features.pose import KeyPoints
 from synreid.select import scores
 from synreid.stage.files import write_json
 from synreid.stage.log import say
@@ -113,8 +112,6 @@ def main() -> None:
             judge.name: lambda judge=judge: scores.pedestrian(shown, judge) for judge in present_detectors()
         }
         names = list(networks)
-        finder = KeyPoints()
-        networks["key-points"] = lambda: scores.key_points(shown, finder)
         networks["identity"] = lambda: scores.embed(shown, identity)
         networks["realism"] = lambda: quality.embed(shown)
         for work in networks.values():
@@ -129,14 +126,14 @@ def main() -> None:
         memory = private_gib(lambda: keep_features(many, np.arange(given.many) // OF_EACH))
     each = {name: round(value, 2) for name, value in rate.items()}
     each |= {name: round(1e3 * value / given.pictures, 3) for name, value in whole.items()}
-    others = sum(value for name, value in each.items() if name not in [*names, "key-points"])
+    others = sum(value for name, value in each.items() if name not in names)
     result = {
         "asked": "selection of 20,000 pictures at 128x64: SSIM in 10 s, other scores together under a detector's time",
         "goals": GOALS,
         "milliseconds_a_picture": each,
         "seconds_of_all": {name: round(value * given.pictures / 1e3, 1) for name, value in each.items()},
         "ssim_scikit_image_seconds": round(by_peer, 1),
-        "other_scores_over_detector": {name: round(others / each[name], 2) for name in [*names, "key-points"]},
+        "other_scores_over_detector": {name: round(others / each[name], 2) for name in names},
         "many": given.many,
         "private_gib_of_many": round(memory, 2),
         "command": shlex.join(["python", "benchmarks/select_speed.py"]),

@@ -16,6 +16,7 @@ from synreid.features.darknet import (
 )
 from synreid.features.embedders import onnx_session
 from synreid.features.framing import pasted
+from synreid.features.pose import CONFIDENT, POINTS, KeyPoints
 from synreid.stage.errors import UserError
 
 BATCH = 8
@@ -117,8 +118,28 @@ class HogDetector:
         return float((windows @ self._weights).max() + self._bias)
 
 
-Kind = type[SsdliteDetector] | type[YoloxNanoDetector] | type[HogDetector] | type[DarknetDetector]
+class KeyPointDetector:
+    """How many of the 17 key points of a person MoveNet sees: a body that is whole and upright shows most of them."""
+
+    name = "key-points"
+    threshold = 12.5 / len(POINTS)  # so 13 of them, whatever rounding does
+    needs = (KeyPoints.name,)
+
+    def __init__(self) -> None:
+        self._finder = KeyPoints()
+
+    def score(self, pictures: np.ndarray) -> np.ndarray:
+        """Share of the key points that are seen (confidence of 0.3 or more), `[N]`."""
+        _, confidence = self._finder.find(pictures)
+        seen: np.ndarray = (confidence >= CONFIDENT).mean(1, dtype=np.float32)
+        return seen
+
+
+Kind = (
+    type[KeyPointDetector] | type[SsdliteDetector] | type[YoloxNanoDetector] | type[HogDetector] | type[DarknetDetector]
+)
 DETECTORS: dict[str, Kind] = {
+    "key-points": KeyPointDetector,
     "ssdlite": SsdliteDetector,
     "yolox": YoloxNanoDetector,
     "yolov4-tiny": YoloV4TinyDetector,
@@ -147,10 +168,16 @@ def present_detectors() -> list[Detector]:
 
 def best_detector() -> tuple[Detector, str]:
     """The best detector that this machine has without a download, and a sentence that says which and why."""
-    if registry.have("ssdlite"):
-        return SsdliteDetector(), "Pedestrians are judged by SSDLite, the most exact detector whose weights are here."
-    entry = registry.REGISTRY["ssdlite"]
+    if present("key-points"):
+        return KeyPointDetector(), (
+            "Pedestrians are judged by the key points that MoveNet sees, which tell broken persons best."
+        )
+    entry = registry.REGISTRY[KeyPoints.name]
+    missing = f"{entry.file} comes from {entry.source}, in a folder named by {registry.VARIABLE}."
+    if present("ssdlite"):
+        return SsdliteDetector(), (
+            f"Pedestrians are judged by SSDLite; MoveNet, which tells broken persons better, is not here: {missing}"
+        )
     return HogDetector(), (
-        "Pedestrians are judged by OpenCV's HOG, which needs no weights; SSDLite's are not on this machine: "
-        f"{entry.file} comes from {entry.source}, in a folder named by {registry.VARIABLE}."
+        f"Pedestrians are judged by OpenCV's HOG, which needs no weights; MoveNet's are not on this machine: {missing}"
     )

@@ -20,7 +20,6 @@ from synreid.features.embedders import (
     default_identity_embedder,
     default_quality_embedder,
 )
-from synreid.features.pose import PoseFinder, default_key_points
 from synreid.select import scores
 from synreid.select.calibration_figure import draw_calibration, probe_sheet
 from synreid.select.calibration_options import CalibrationOptions, size_of
@@ -75,13 +74,12 @@ def calibrate(
     identity_note = f"Identity is judged by {embedder.name}." if embedder else ""
     if embedder is None:
         embedder, identity_note = default_identity_embedder()
-    judges, (finder, pose_note) = present_detectors(), default_key_points()
+    judges = present_detectors()
     quality, quality_note = default_quality_embedder()
     inputs = {
         "data": table_fingerprint(real),
         "embedder": str(getattr(embedder, "fingerprint", embedder.name)),
         "detectors": ", ".join(judge.name for judge in judges),
-        "key points": finder.fingerprint if finder else "left out",
         "realism": quality.fingerprint,
     }
     asked = config or {"out": out, **dataclasses.asdict(options)}
@@ -89,11 +87,11 @@ def calibrate(
         if folder.complete:
             return folder.path
         work = _Calibration(real, options)
-        work.notes += [identity_note, pose_note, quality_note.replace("Quality is measured", "Realism is judged")]
+        work.notes += [identity_note, quality_note.replace("Quality is measured", "Realism is judged")]
         for note in work.notes:
             say(note)
         work.judge_pairs(embedder)
-        work.judge_pictures(judges, finder, quality)
+        work.judge_pictures(judges, quality)
         work.write(folder.path)
         folder.finish({name: file_digest(folder.path / name) for name in (NUMBERS, CURVES, FIGURE, PICTURES)})
     return folder.path
@@ -146,7 +144,7 @@ class _Calibration:
         default = SelectOptions().duplicates
         self._add("duplicates", SAME, values, persons, {} if default is None else {DEFAULT: default}, KEEP_DISTINCT)
 
-    def judge_pictures(self, judges: list[Detector], finder: PoseFinder | None, quality: Embedder) -> None:
+    def judge_pictures(self, judges: list[Detector], quality: Embedder) -> None:
         """Score real pictures of one half of the persons, broken persons, and pictures of none.
 
         Realism is judged among the real pictures of the other half.
@@ -162,9 +160,6 @@ class _Calibration:
         for judge in judges:
             values = {kind: scores.pedestrian(shown, judge) for kind, shown in self.shown.items()}
             self._add(f"pedestrian ({judge.name})", REAL, values, persons, {DEFAULT: judge.threshold})
-        if finder is not None:
-            values = {kind: scores.key_points(shown, finder) for kind, shown in self.shown.items()}
-            self._add("key-points", REAL, values, persons, {})
         if len(others) > scores.NEIGHBOURS:
             reference = pixels(rows(self.real, others), self.height, self.width)
             values = {kind: scores.realism(shown, reference, quality) for kind, shown in self.shown.items()}

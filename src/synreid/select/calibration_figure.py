@@ -17,7 +17,11 @@ from synreid.stage.files import atomic_path
 BINS = 40
 SHOWN = 8  # pictures of each kind
 SHORT = {"pedestrian (ssdlite)": "ssd", "pedestrian (yolox-nano)": "yolox", "pedestrian (hog)": "hog"}
-SHORT |= {"key-points": "points", "realism (EfficientNet-Lite0)": "realism"}
+SHORT |= {
+    "pedestrian (key-points)": "points",
+    "pedestrian (yolo-fastest)": "fastest",
+    "realism (EfficientNet-Lite0)": "realism",
+}
 
 
 def draw_calibration(samples: Sequence[ScoreSample], accept: float, path: Path) -> None:

@@ -5,24 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-DetectorName = Literal["auto", "ssdlite", "yolox", "yolov4-tiny", "yolov4-tiny-thesis", "yolo-fastest", "hog", "none"]
+DetectorName = Literal[
+    "auto",
+    "key-points",
+    "ssdlite",
+    "yolox",
+    "yolov4-tiny",
+    "yolov4-tiny-thesis",
+    "yolo-fastest",
+    "hog",
+    "none",
+]
 
 
 @dataclass(frozen=True)
 class SelectOptions:
-    """Which rules discard made pictures, in this order: privacy, pedestrian, key-points, realism, ssim, consistency (of
+    """Which rules discard made pictures, in this order: privacy, pedestrian, realism, ssim, consistency (of
     variations: identity), duplicates, best, too few kept."""
 
     detector: DetectorName = "auto"
-    """Who judges whether a picture shows a person: auto takes SSDLite if its weights are on this machine, else
-    OpenCV's HOG; none leaves the rule out."""
+    """Who judges whether a picture shows a person: auto takes the best whose weights are on this machine, in the
+    order key-points (MoveNet), SSDLite, OpenCV's HOG; none leaves the rule out."""
 
     pedestrian: float | None = None
     """Least pedestrian score, 0 to 1; null: the detector's own, or the lower one that 90 % of the real training
     pictures reach at the made pictures' resolution."""
-
-    key_points: int | None = None
-    """Least number of the 17 key points that MoveNet must see; null leaves the rule out."""
 
     realism: float | None = None
     """Least realism score among the real training pictures, 1 for within reach of one; null leaves the rule out."""
@@ -44,9 +51,10 @@ class SelectOptions:
     consistency_percentile: float = 5.0
     """Percent of real training pictures that may fall below the consistency threshold taken from them."""
 
-    duplicates: float | None = 1.0
+    duplicates: float | None = 3.0
     """Discard a picture that differs from an earlier one of its person by less than this mean of grey levels (of 255,
-    at 16x8 pixels); null leaves the rule out."""
+    at 16x8 pixels): copies in JPEG stay below, pictures of one person on Market-1501 differ by 11 or more; null leaves
+    the rule out."""
 
     most_pictures: int | None = None
     """Keep only this many pictures of each person, those that the identity score finds best; null keeps all."""
@@ -58,9 +66,10 @@ class SelectOptions:
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # The thesis's own two filters: a detector, and SSIM of 0.75 with the data range of 12 bits that its library
-    # defaulted to. Its YOLOv4-tiny is not among our detectors, and 0.6 of another's score means something else, so the
-    # threshold stays the detector's own; the thesis's refused 6.5 % of real crops, ours are set to refuse 10 %.
+    # defaulted to.
     "thesis": {
+        "detector": "yolov4-tiny-thesis",
+        "pedestrian": 0.6,
         "ssim": 0.75,
         "ssim_range": 4095,
         "identity": False,

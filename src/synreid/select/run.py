@@ -17,7 +17,6 @@ from synreid.data.table import TABLE, column, paths, read_table, rows, table_fin
 from synreid.features import ssim
 from synreid.features.detectors import Detector, best_detector, detector
 from synreid.features.embedders import Embedder, default_identity_embedder, default_quality_embedder
-from synreid.features.pose import POINTS, KeyPoints
 from synreid.quality.privacy import too_near
 from synreid.select import scores
 from synreid.select.options import SelectOptions
@@ -82,8 +81,6 @@ def select(
     }
     if audit is not None:
         inputs["audit"] = fingerprint(*sorted(column(audit, "sha256")[column(audit, "flagged")]))
-    if options.key_points is not None:
-        inputs["key points"] = KeyPoints.fingerprint
     if options.realism is not None:
         inputs["realism"] = default_quality_embedder()[0].fingerprint
     if measured is not None and calibration is not None:
@@ -109,7 +106,6 @@ def check(options: SelectOptions) -> None:
     """Raise UserError for a value out of its range."""
     ranges = {
         "pedestrian": (0.0, 1.0),
-        "key_points": (1, len(POINTS)),
         "realism": (0.0, 1000.0),
         "ssim": (-1.0, 1.0),
         "ssim_range": (1, 65535),
@@ -198,8 +194,6 @@ class _Selection:
         if judge is not None:
             self.judges["detector"] = judge.name
             policy.at_least("pedestrian", scores.pedestrian(self.pictures, judge), self._pedestrian_threshold(judge))
-        if options.key_points is not None:
-            policy.at_least("key-points", scores.key_points(self._left(), KeyPoints()), options.key_points)
         if options.realism is not None:
             policy.at_least("realism", self._realism(), options.realism)
         if options.ssim is not None:

@@ -13,7 +13,6 @@ import numpy as np
 
 from synreid.features.detectors import Detector
 from synreid.features.embedders import Embedder, PixelEmbedder
-from synreid.features.pose import CONFIDENT, PoseFinder
 from synreid.features.ssim import ssim
 from synreid.quality.distribution import Reach
 from synreid.stage.progress import progress
@@ -47,17 +46,6 @@ def pedestrian(pictures: Pictures, detector: Detector) -> np.ndarray:
             scores[start : start + len(block)] = detector.score(block)
             bar.advance(len(block))
     return scores
-
-
-def key_points(pictures: Pictures, finder: PoseFinder) -> np.ndarray:
-    """How many of the 17 key points are seen (confidence of 0.3 or more), `[N]`, in uint8 `[N, H, W, 3]`."""
-    seen = np.zeros(len(pictures), dtype=np.float32)
-    with progress(f"key points ({finder.name})", total=len(pictures)) as bar:
-        for start in range(0, len(pictures), BLOCK):
-            _, confidence = finder.find(np.asarray(pictures[start : start + BLOCK]))
-            seen[start : start + len(confidence)] = (confidence >= CONFIDENT).sum(1)
-            bar.advance(len(confidence))
-    return seen
 
 
 def embed(pictures: Pictures, embedder: Embedder) -> np.ndarray:
