@@ -74,7 +74,7 @@ def test_a_complete_selection_is_not_run_again(
     select(persons, real, out, COLOUR_ONLY, colours)
     assert ((out / "selection.parquet").read_bytes(), (out / "selection.parquet").stat().st_mtime_ns) == before
     with pytest.raises(UserError, match="another configuration"):
-        select(persons, real, out, replace(COLOUR_ONLY, duplicates=3.0), colours)
+        select(persons, real, out, replace(COLOUR_ONLY, duplicates=5.0), colours)
 
 
 def test_thesis_preset_uses_its_two_rules(made: Made, tmp_path: Path) -> None:
