@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import shlex
+import sys
 import tempfile
 import threading
 import time
@@ -61,7 +62,7 @@ def random_pictures(folder: Path, count: int) -> np.ndarray:
     for start in range(0, count, len(whole)):
         part = pictures[start : start + len(whole)]
         part[:] = whole[: len(part)]
-        part[:, :, :, 0] += np.uint8(start // len(whole))
+        part[:, :, :, 0] += np.uint8(start // len(whole) % 256)
     return pictures
 
 
@@ -136,7 +137,7 @@ def main() -> None:
         "other_scores_over_detector": {name: round(others / each[name], 2) for name in names},
         "many": given.many,
         "private_gib_of_many": round(memory, 2),
-        "command": shlex.join(["python", "benchmarks/select_speed.py"]),
+        "command": shlex.join(["python", "benchmarks/select_speed.py", *sys.argv[1:]]),
         "machine": machine(),
     }
     write_json(OUT, result)

@@ -55,6 +55,17 @@ def test_without_weights_hog_is_taken_and_said(without_weights: None) -> None:
     assert "SYNREID_WEIGHTS" in sentence
 
 
+@pytest.mark.parametrize(
+    ("here", "taken"),
+    [(["key-points", "ssdlite"], "key-points"), (["ssdlite", "yolox"], "ssdlite"), (["yolox"], "hog")],
+)
+def test_the_best_detector_at_hand_is_taken(here: list[str], taken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detectors, "present", lambda name: name in here)
+    for kind in (detectors.KeyPointDetector, detectors.SsdliteDetector):
+        monkeypatch.setattr(kind, "__init__", lambda self: None)
+    assert detectors.best_detector()[0].name == taken
+
+
 def test_a_detector_is_present_only_with_all_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "have", lambda name: name in ("yolo-fastest", "ssdlite"))  # not yolo-fastest-cfg
     assert [name for name in detectors.DETECTORS if detectors.present(name)] == ["ssdlite", "hog"]

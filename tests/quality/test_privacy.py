@@ -11,7 +11,17 @@ import pytest
 from synreid.data.sheets import RED, enlarged
 from synreid.data.table import from_columns
 from synreid.features.embedders import PixelEmbedder
-from synreid.quality.privacy import Distances, chance, distances, flags, hits, privacy_table, summarize, too_near
+from synreid.quality.privacy import (
+    Distances,
+    chance,
+    chance_by_person,
+    distances,
+    flags,
+    hits,
+    privacy_table,
+    summarize,
+    too_near,
+)
 from synreid.quality.privacy_sheet import closest, privacy_sheet
 from synreid.stage.errors import UserError
 
@@ -194,6 +204,17 @@ def test_chances_of_pictures_drawn_alike_are_not_too_small() -> None:
     assert np.mean(np.array(whole) < 0.1) < 0.15
 
 
+def test_chances_of_several_pictures_a_person_are_not_too_small() -> None:
+    rng, found = np.random.default_rng(0), []
+    groups = np.arange(40).repeat(30), np.arange(60).repeat(10)
+    for _ in range(60):
+        made, held = (rng.normal(0, 1, names.max() + 1)[names] + rng.normal(0, 0.1, len(names)) for names in groups)
+        spaces = [drawn(*(np.exp(part + rng.normal(0, 0.1, len(part))) for part in (made, held))) for _ in range(2)]
+        found.append([chance_by_person(some, *groups) for some in (spaces, spaces[:1])])
+    assert (np.mean(np.array(found) < 0.1, axis=0) < 0.17).all()
+    assert np.mean(np.array(found)[:, 1] < 0.9) > 0.3, "they are chances, not always 1"
+
+
 def test_numbers_of_a_space() -> None:
     made, held_out = np.array([1.0, 2, 3, 4]), np.arange(1.0, 41) + 0.5
     numbers = summary({"one": drawn(made, held_out)})["spaces"]["one"]
@@ -211,6 +232,7 @@ def test_variations_are_said_to_be_of_real_persons() -> None:
     assert "variations of real persons" in numbers["verdict"]
     assert "pictures are variations of real persons" in numbers["limits"][0]
     assert "copied:" not in numbers["verdict"]
+    assert not any("Suspicious" in space["verdict"] for space in numbers["spaces"].values())
 
 
 def test_few_held_out_pictures_are_refused() -> None:

@@ -31,7 +31,8 @@ def test_threshold_passes_and_area_by_hand() -> None:
     values = {"good": np.arange(10.0), "bad": np.arange(10.0) - 5}
     sample = ScoreSample("score", "good", values, dict.fromkeys(values, persons), {"thesis": 4.5})
     found = sample.numbers(0.8, seed=0)
-    assert found["thresholds"]["proposed"]["passes"]["good"] >= 0.8
+    assert (sample.proposed(0.8), sample.proposed(0.85), sample.proposed(1.0)) == (2.0, 1.0, 0.0)
+    assert found["thresholds"]["proposed"]["passes"]["good"] == 0.8
     assert found["thresholds"]["thesis"]["passes"] == {"good": 0.5, "bad": 0.0}
     wins = [(g > b) + (g == b) / 2 for g in values["good"] for b in values["bad"]]
     assert found["auc"]["bad"]["auc"] == pytest.approx(np.mean(wins))
@@ -66,6 +67,10 @@ def test_the_stage_sees_training_pictures_and_writes_all(
     assert set(numbers["scores"]) == pairs | singles
     assert numbers["scores"]["identity"]["auc"]["different persons"]["auc"] > 0.8
     assert numbers["scores"]["duplicates"]["auc"]["copy"]["auc"] == 1.0
+    thresholds = {name: score["thresholds"] for name, score in numbers["scores"].items()}
+    assert thresholds["ssim-4095"]["thesis"]["value"] == 0.75 and "thesis" not in thresholds["ssim-255"]
+    assert thresholds["duplicates"]["default"]["value"] == 3.0
+    assert thresholds["duplicates"]["proposed"]["passes"]["same person"] == 1.0
     assert all((out / name).stat().st_size for name in (CURVES, FIGURE, PICTURES))
 
 

@@ -85,3 +85,18 @@ def test_run_says_what_it_was_made_on(tmp_path: Path) -> None:
     run = json.loads((tmp_path / "a" / "run.json").read_text())
     assert run["machine"]["versions"]["torch"]
     assert run["finished"] >= run["started"]
+
+
+def test_a_request_that_is_refused_before_anything_was_made_may_be_corrected(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="too many"), StageFolder(out, "gan", 1, {"count": 9}, {}):
+        raise UserError("too many")
+    with StageFolder(out, "gan", 1, {"count": 2}, {}) as folder:
+        (out / "made.txt").write_text("something")
+        folder.finish()
+    other = tmp_path / "other"
+    with pytest.raises(UserError, match="late"), StageFolder(other, "gan", 1, {"count": 9}, {}):
+        (other / "made.txt").write_text("something")
+        raise UserError("late")
+    with pytest.raises(UserError, match="count was 9 and is now 2"), StageFolder(other, "gan", 1, {"count": 2}, {}):
+        pass

@@ -53,6 +53,8 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "labels": ["lsro"], "amounts": [], "variations": {}}, "are of artificial persons"),
         ({"name": "x", "selections": {"A b": {}}}, "'A b' of selections"),
         ({"name": "x", "selections": {"a": {}}, "amounts": [], "variations": {}}, "are of artificial persons"),
+        ({"name": "x", "selections": {"a": {"ssim": 5.0}}}, "ssim is 5.0"),
+        ({"name": "x", "select": {"most_pictures": 5}, "keep": 10}, "most_pictures 5 leaves no person the 10"),
         ({"name": "x", "gan": {"batch": 0}}, "batch is 0"),
         ({"amounts": [5]}, "name"),
     ],
@@ -81,6 +83,12 @@ def test_every_study_has_its_controls() -> None:
         assert arms[f"real-as-{amount}"].steps_of == f"persons-{amount}"
         assert arms[f"real-as-{amount}"].persons == 0
         assert arms[f"persons-{amount}"].against == (f"real-as-{amount}", "real")
+
+
+def test_other_selections_are_arms_with_pools_of_their_own() -> None:
+    arms = {arm.name: arm for arm in arms_of(recipe_from({"name": "x", "amounts": [50], "selections": {"a": {}}}, "x"))}
+    arm = arms["persons-50-by-a"]
+    assert (arm.persons, arm.pool, arm.against) == (50, "persons-by-a", ("real-as-50", "persons-50"))
 
 
 def test_labels_are_arms_of_the_largest_amount() -> None:

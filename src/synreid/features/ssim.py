@@ -15,7 +15,8 @@ def ssim(a: np.ndarray, b: np.ndarray, data_range: int = 255) -> float:
     Wang et al. 2004, eq. 13, with a uniform 7x7 window, sample covariances, and the mean over colours and over all
     places where the window lies inside: scikit-image's `structural_similarity` as the thesis's library calls it.
     With a `data_range` larger than the pictures' own the constants swamp contrast and structure: at 4095 on 8 bits,
-    73 % of pairs of different real persons reach 0.75. Raises ValueError where a side is under 7 pixels.
+    62 % of pairs of different real persons reach 0.75 (Market-1501 at 64x32). Raises ValueError where a side is under 7
+    pixels.
     """
     if min(a.shape[:2]) < WINDOW:
         raise ValueError(f"SSIM needs pictures of 7x7 pixels or more, not {a.shape[0]}x{a.shape[1]}")

@@ -8,7 +8,7 @@ import torch
 from synreid.label.base import made_rows
 from synreid.label.real import RealIdentities
 
-EXTRA = "made"  # the name of the class
+EXTRA = "made pictures"  # the name of the class
 
 
 class ExtraClass(RealIdentities):

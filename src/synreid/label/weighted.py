@@ -9,7 +9,10 @@ from synreid.label.base import LabelStrategy, made_rows
 
 
 class Weighted:
-    """Another strategy's targets, with the weights of made rows times `weight`, and times 0 before step `start`."""
+    """Another strategy's targets, with the weights of made rows times `weight`, and times 0 before step `start`.
+
+    Where all rows are made they have the strategy's own weights.
+    """
 
     def __init__(self, strategy: LabelStrategy, weight: float = 1.0, start: int = 0) -> None:
         self.strategy, self.weight, self.start = strategy, weight, start
@@ -18,7 +21,8 @@ class Weighted:
 
     def classes(self, table: pa.Table) -> list[str]:
         """Return the strategy's own classes; raises UserError as it does."""
-        self.made = torch.from_numpy(made_rows(table))
+        made = made_rows(table)
+        self.made = torch.from_numpy(made & ~made.all())  # without real rows there is nothing to weigh them against
         return self.strategy.classes(table)
 
     def targets(self, rows: torch.Tensor, logits: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -124,7 +124,7 @@ class Reach:
         return cls(centre, features[chosen.numpy()], squared[chosen])
 
     def realism(self, made: np.ndarray) -> np.ndarray:
-        """How well each made picture, of features `[M, D]`, fits among the real ones: float64 `[M]`, above 0.
+        """How well each made picture, of features `[M, D]`, fits among the real ones: float64 `[M]`, 0 or more.
 
         Kynkäänniemi et al. 2019, "Improved precision and recall metric", eq. 3: the largest, over the real pictures,
         of the distance to their own k-th neighbour over the distance to the made one. 1 or more is within reach of a

@@ -48,6 +48,9 @@ def mirror(pictures: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pictures[:, :, ::-1])
 
 
+SPARE = 4  # more are searched than are wanted, since float32 may order near ones wrongly
+
+
 def nearest(real: np.ndarray, made: np.ndarray, mirrored: np.ndarray, k: int) -> Neighbours:
     """Return the k rows of `real` [N, D] nearest to each row of `made` or else to the same row of `mirrored` [M, D].
 
@@ -65,11 +68,11 @@ def nearest(real: np.ndarray, made: np.ndarray, mirrored: np.ndarray, k: int) ->
         index = np.concatenate([index, new], axis=1)
         squared = np.concatenate([squared, np.minimum(values[:m], values[m:])], axis=1)
         flipped = np.concatenate([flipped, values[m:] < values[:m]], axis=1)
-        kept = np.argsort(squared, axis=1, kind="stable")[:, :k]
+        kept = np.argsort(squared, axis=1, kind="stable")[:, : k + SPARE]
         index, squared, flipped = (np.take_along_axis(x, kept, axis=1) for x in (index, squared, flipped))
     distance = np.zeros(index.shape)
     for row in range(m):
         own = np.where(flipped[row, :, None], mirrored[row], made[row]).astype(np.float64)
         distance[row] = np.linalg.norm(own - real[index[row]], axis=1)
-    exact = np.argsort(distance, axis=1, kind="stable")
+    exact = np.argsort(distance, axis=1, kind="stable")[:, :k]
     return Neighbours(*(np.take_along_axis(x, exact, axis=1) for x in (index, flipped, distance)))

@@ -10,7 +10,7 @@ training pictures both are long.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ NEAR = 0.01  # share of held-out pictures whose distance counts as near
 QUANTILES = (0.01, 0.05, 0.5)
 AGREE = 2  # spaces in which a flagged picture is near
 LEAST_HELD_OUT = 20
+DRAWS = 21  # of one picture a person
 PART = 2048  # pictures whose neighbours are searched at a time
 
 
@@ -122,9 +123,8 @@ def summarize(
     The groups [M], [H] name each picture's person, for the AUC's interval; `variations` says that the made pictures
     are of real persons. `auc` is the chance that a made picture is nearer to training than a held-out one (0.5: no
     nearer). `hit` has which real pictures made ones come as near to as the threshold (`hits`).
-    `chance` is that of at least as many near (or flagged) pictures, had they been drawn as the held-out ones are
-    (beta-binomial, since the threshold is one of their distances); it takes pictures for independent, and as those of
-    one person are alike, it is somewhat too small. Raises UserError for fewer than 20 held-out pictures.
+    `chance` is that of at least as many near (or flagged) pictures, had they been drawn as the held-out ones are, of
+    one picture a person (`chance_by_person`). Raises UserError for fewer than 20 held-out pictures.
     """
     made, held = len(made_groups), len(held_out_groups)
     if held < LEAST_HELD_OUT:
@@ -140,11 +140,11 @@ def summarize(
         "flagged_share": count / made,
         "flagged_held_out": by_rule,
         "flagged_held_out_share": by_rule / held,
-        "chance": chance(count, made, by_rule + 1, held),
+        "chance": chance_by_person(every, made_groups, held_out_groups),
         "hit": hits(every),
     }
     return {
-        "spaces": {name: _space(found, made_groups, held_out_groups) for name, found in spaces.items()},
+        "spaces": {name: _space(found, made_groups, held_out_groups, variations) for name, found in spaces.items()},
         **whole,
         "verdict": overall(whole, made, held, variations),
         "limits": limits(variations, held),
@@ -160,7 +160,33 @@ def chance(count: int, made: int, place: int, held: int) -> float:
     return float(scipy.stats.betabinom.sf(count - 1, made, place, held + 1 - place))
 
 
-def _space(found: Distances, made_groups: np.ndarray, held_out_groups: np.ndarray) -> dict[str, Any]:
+def chance_by_person(spaces: Sequence[Distances], made_groups: np.ndarray, held_out_groups: np.ndarray) -> float:
+    """Return the `chance` of at least as many flagged pictures, had they been drawn as the held-out ones are.
+
+    It is that of one picture of each person, the median over seeded draws of which: pictures of one person are alike,
+    and taking all of them for independent found copies in a fifth to a half of simulations where there were none.
+    """
+    groups = [_members(names) for names in (made_groups, held_out_groups)]
+    alone = all(len(rows) == 1 for part in groups for rows in part)
+    rng, chances = np.random.default_rng(0), []
+    for _ in range(1 if alone else DRAWS):
+        made, held = (np.array([rng.choice(rows) for rows in part]) for part in groups)
+        thinned = [replace(found, made=found.made[made], held_out=found.held_out[held]) for found in spaces]
+        count, place = (int(flags([getattr(one, kind) for one in thinned]).sum()) for kind in ("near", "near_held_out"))
+        if len(spaces) > 1:  # the rule has no threshold of its own, at which one held-out picture would stand
+            place = min(place + 1, len(held))
+        chances.append(chance(count, len(made), place, len(held)))
+    return float(np.median(chances))
+
+
+def _members(names: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each name."""
+    index = np.unique(names, return_inverse=True)[1]
+    order = np.argsort(index, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(index[order])) + 1)
+
+
+def _space(found: Distances, made_groups: np.ndarray, held_out_groups: np.ndarray, variations: bool) -> dict[str, Any]:
     made, held = found.made, found.held_out
     low, high = auc_interval(-held, -made, np.asarray(held_out_groups).astype(str), np.asarray(made_groups).astype(str))
     middle = float(np.median(held))
@@ -175,11 +201,12 @@ def _space(found: Distances, made_groups: np.ndarray, held_out_groups: np.ndarra
         "threshold": found.threshold,
         "near": near,
         "near_share": near / len(made),
+        "near_held_out_share": place / len(held),
         "near_expected": place / (len(held) + 1) * len(made),
-        "chance": chance(near, len(made), place, len(held)),
+        "chance": chance_by_person([found], made_groups, held_out_groups),
         "hit": hits([found]),
     }
-    return {**numbers, "verdict": space_in_words(numbers, len(made))}
+    return {**numbers, "verdict": space_in_words(numbers, len(made), variations)}
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

@@ -10,12 +10,14 @@ ODDS = 2.0  # of training pictures to be hit, over those of chance, from which o
 HIT_CHANCE = 0.01  # below it more training pictures are hit than by accident
 
 
-def space_in_words(numbers: Mapping[str, Any], made: int) -> str:
+def space_in_words(numbers: Mapping[str, Any], made: int, variations: bool) -> str:
     """Return a sentence on one space's numbers (`quality.privacy.summarize`) for `made` pictures."""
     count = (
-        f"{numbers['near']:,} of {made:,} made pictures are as near to a training picture as the nearest 1 % of unseen "
-        f"real ones, where about {numbers['near_expected']:.0f} would be by chance"
+        f"{numbers['near']:,} of {made:,} made pictures are as near to a training picture as the nearest "
+        f"{numbers['near_held_out_share']:.1%} of unseen real ones, where about {numbers['near_expected']:.0f} would be by chance"
     )
+    if variations:
+        return f"{count[0].upper()}{count[1:]}."
     if numbers["chance"] >= CHANCE:
         on_the_whole = "nearer on the whole" if numbers["auc_low"] > 0.5 else "no nearer on the whole"
         return f"No clear sign of copying: {count}; they are {on_the_whole} (AUC {numbers['auc']:.3f})."

@@ -76,7 +76,8 @@ class ReidOptions:
     0.3; 0 for none."""
 
     made_weight: float = 1.0
-    """Weight of a made picture in the loss, whose mean goes over the whole batch; a real one's is 1."""
+    """Weight of a made picture in the loss, whose mean goes over the whole batch; a real one's is 1. Without real
+    pictures it does nothing, nor does made_start."""
 
     made_start: float | None = None
     """Part of the training before which made pictures have weight 0 (they are still in the batches); null for 0, and

@@ -164,6 +164,8 @@ class _Calibration:
             reference = pixels(rows(self.real, others), self.height, self.width)
             values = {kind: scores.realism(shown, reference, quality) for kind, shown in self.shown.items()}
             self._add(f"realism ({quality.name})", REAL, values, persons, {})
+        else:
+            self.notes.append(f"Realism is left out: half of the persons have only {len(others)} pictures to judge by.")
 
     def _add(
         self,

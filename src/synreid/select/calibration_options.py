@@ -41,5 +41,8 @@ def size_of(resolution: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal()):
         raise UserError(f"resolution is {resolution}, but must be height x width, such as 64x32; correct it.")
     if int(height) < LEAST_HEIGHT or int(width) < LEAST_WIDTH:
-        raise UserError(f"resolution is {resolution}, but scores need {LEAST_HEIGHT}x{LEAST_WIDTH} pixels or more.")
+        raise UserError(
+            f"resolution is {resolution} (the first picture's, if none was given), but scores need "
+            f"{LEAST_HEIGHT}x{LEAST_WIDTH} pixels or more; give a larger resolution."
+        )
     return int(height), int(width)

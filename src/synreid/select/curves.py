@@ -38,7 +38,9 @@ class ScoreSample:
     def proposed(self, accept: float) -> float:
         """Return the highest threshold that a share `accept` of the good kind reaches, or the sample's own share."""
         share = accept if self.accept is None else self.accept
-        return float(np.quantile(self.values[self.good], 1.0 - share, method="lower"))
+        values = np.sort(self.values[self.good])
+        below = int(len(values) * (1.0 - share) + 1e-9)  # how many may fall below
+        return float(values[min(below, len(values) - 1)])
 
     def passes(self, threshold: float) -> dict[str, float]:
         """Return the share of each kind, 0 to 1, that passes at a threshold."""

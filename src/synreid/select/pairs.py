@@ -6,6 +6,8 @@ import numpy as np
 
 from synreid.select.scores import groups
 
+MOST = 500  # pictures of a person that lend pairs, so that their number stays small
+
 
 def same_pairs(persons: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Return up to `count` different pairs of rows, int64 `[P, 2]`, of one person each.
@@ -15,6 +17,8 @@ def same_pairs(persons: np.ndarray, count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     pairs, turns = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for members in groups(persons):
+        if len(members) > MOST:
+            members = np.sort(rng.permutation(members)[:MOST])
         first, second = np.triu_indices(len(members), 1)
         pairs.append(np.stack([members[first], members[second]], axis=1))
         turns.append(rng.permutation(len(first)))

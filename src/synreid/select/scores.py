@@ -15,6 +15,7 @@ from synreid.features.detectors import Detector
 from synreid.features.embedders import Embedder, PixelEmbedder
 from synreid.features.ssim import ssim
 from synreid.quality.distribution import Reach
+from synreid.stage.errors import UserError
 from synreid.stage.progress import progress
 
 BLOCK = 128
@@ -53,7 +54,7 @@ def embed(pictures: Pictures, embedder: Embedder) -> np.ndarray:
     parts = []
     with progress(f"features ({embedder.name})", total=len(pictures)) as bar:
         for part in _blocks(pictures):
-            features = embedder.embed(part)
+            features = _finite(embedder.embed(part), embedder)
             parts.append(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
             bar.advance(len(features))
     return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
@@ -61,11 +62,11 @@ def embed(pictures: Pictures, embedder: Embedder) -> np.ndarray:
 
 def realism(pictures: Pictures, real: Pictures, embedder: Embedder) -> np.ndarray:
     """Realism `[N]` of uint8 pictures `[N, H, W, 3]` among real ones, as `quality.distribution.Reach` has it."""
-    reach = Reach.of(np.concatenate([embedder.embed(part) for part in _blocks(real)]), NEIGHBOURS)
+    reach = Reach.of(np.concatenate([_finite(embedder.embed(part), embedder) for part in _blocks(real)]), NEIGHBOURS)
     scores = []
     with progress(f"realism ({embedder.name})", total=len(pictures)) as bar:
         for part in _blocks(pictures):
-            scores.append(reach.realism(embedder.embed(part)))
+            scores.append(reach.realism(_finite(embedder.embed(part), embedder)))
             bar.advance(len(part))
     return np.concatenate(scores) if scores else np.zeros(0)
 
@@ -167,6 +168,12 @@ def to_earlier(pictures: Pictures, persons: np.ndarray) -> np.ndarray:
             differences = np.abs(small[rows[:place]] - small[rows[place]]).mean(1)
             nearest[rows[place]] = 255.0 * differences.min()
     return nearest
+
+
+def _finite(features: np.ndarray, embedder: Embedder) -> np.ndarray:
+    if not np.isfinite(features).all():
+        raise UserError(f"{embedder.name} gives features that are not finite numbers; check it, or take another one.")
+    return features
 
 
 def _blocks(pictures: Pictures) -> Iterator[np.ndarray]:

@@ -27,7 +27,8 @@ class StageFolder:
     `config` is what was asked, in the command line's own words: written to `config.yaml`, it runs the stage again.
     `inputs` maps a name to the fingerprint of what the stage reads. `version` is the stage's own: raise it when the
     same configuration would give another result. `unnamed` lists keys of `config` that do not change the result
-    (paths, whose contents `inputs` stands for). A folder that was cut off is entered again and goes on.
+    (paths, whose contents `inputs` stands for). A folder that was cut off is entered again and goes on; one where a
+    UserError came before anything was made is free for another request.
 
     Raises UserError when another process holds the folder, or when it holds something other than what is asked.
     """
@@ -124,9 +125,14 @@ class StageFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if not self.complete:  # time spent before a cut counts too
-                self.run["seconds"] += time.monotonic() - self._start
-                write_json(self.path / RUN, self.run)
+            if self.complete:
+                return
+            if isinstance(error, UserError) and {path.name for path in self.path.iterdir()} <= {RUN, CONFIG, LOCK}:
+                for name in (CONFIG, RUN):  # nothing was made, so what was asked may be corrected here
+                    (self.path / name).unlink(missing_ok=True)
+                return
+            self.run["seconds"] += time.monotonic() - self._start  # time spent before a cut counts too
+            write_json(self.path / RUN, self.run)
         finally:
             self._lock.release()
 

@@ -17,6 +17,7 @@ from synreid.generate.options import GanOptions, PersonOptions
 from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
 from synreid.reid.options import ReidOptions
 from synreid.select.options import SelectOptions
+from synreid.select.run import check
 from synreid.stage.errors import UserError
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -176,6 +177,13 @@ class Recipe:
             raise UserError(
                 f"recipe {self.name}: '{unfit[0]}' of selections must be a name of small letters, digits and hyphens."
             )
+        for way in (self.select, *self.selections.values()):
+            check(way)
+            if self.amounts and way.most_pictures is not None and way.most_pictures < self.keep:
+                raise UserError(
+                    f"recipe {self.name}: most_pictures {way.most_pictures} leaves no person the {self.keep} pictures "
+                    "that keep asks for; raise it, or lower keep."
+                )
         if self.selections and not self.amounts:
             raise UserError(
                 f"recipe {self.name}: selections {list(self.selections)} are of artificial persons, but amounts has "
