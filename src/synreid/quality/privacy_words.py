@@ -14,7 +14,8 @@ def space_in_words(numbers: Mapping[str, Any], made: int, variations: bool) -> s
     """Return a sentence on one space's numbers (`quality.privacy.summarize`) for `made` pictures."""
     count = (
         f"{numbers['near']:,} of {made:,} made pictures are as near to a training picture as the nearest "
-        f"{numbers['near_held_out_share']:.1%} of unseen real ones, where about {numbers['near_expected']:.0f} would be by chance"
+        f"{numbers['near_held_out_share']:.1%} of unseen real ones, where about {numbers['near_expected']:.0f} would "
+        "be by chance"
     )
     if variations:
         return f"{count[0].upper()}{count[1:]}."
