@@ -90,7 +90,7 @@ def test_lsro_is_uniform_over_the_real_identities():
 
 
 def test_extra_class_is_one_class_more_where_there_are_made_pictures():
-    assert ExtraClass().classes(table()) == ["a", "b", "c", "made"]
+    assert ExtraClass().classes(table()) == ["a", "b", "c", "made pictures"]
     assert made_targets(ExtraClass()).tolist() == [[0, 0, 0, 1]] * 4
     chosen = ExtraClass()
     assert chosen.classes(real_only()) == ["a", "b", "c"]
