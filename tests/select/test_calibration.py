@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from synreid.cli.main import main
 from synreid.data.pixels import read_picture
 from synreid.data.table import TABLE, column, paths, read_table
 from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate
@@ -122,3 +123,21 @@ def test_pictures_that_an_audit_flags_go_first(
     assert [found[digest] for digest in digests] == ["privacy" if k in (0, 5) else None for k in range(8)]
     with pytest.raises(UserError, match=r"4 pictures, .* are not in the privacy audit"):
         select(persons, real, tmp_path / "other", options, colours, audit=audit.slice(4))
+
+
+def test_commands_calibrate_select_and_report(
+    tiny_street: Path, made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: object) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        assert stopped.value.code == 0
+        return capsys.readouterr().out
+
+    out = tmp_path / "calibration"
+    found = run("select", "calibrate", "--data", tiny_street, "--out", out, "--pairs", 20, "--pictures", 10)
+    assert "upside down" in found and (out / PICTURES).is_file()
+    persons = made({"made/000000": [coloured(3, n) for n in range(4)]})
+    chosen = run("select", "run", persons, "--detector", "none", "--identity", "false", "--out", tmp_path / "chosen")
+    assert chosen.strip() == str(tmp_path / "chosen")
+    assert run("select", "report", tmp_path / "chosen").splitlines()[-1].split()[:2] == ["kept", "4"]
