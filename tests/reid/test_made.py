@@ -107,7 +107,7 @@ def test_labels_that_cannot_be_had_are_refused(real, made, small, taught, tmp_pa
         train(real, made, tmp_path / "x", small, "lsro", teacher=taught)
     with pytest.raises(UserError, match=r"'lsro' .* no real training pictures"):
         train(made, None, tmp_path / "x", small, "lsro")
-    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "x" / RUN).exists(), "a refused request may be corrected"
 
 
 def test_a_model_of_before_an_option_came_is_read_with_its_default(real, taught, tmp_path):

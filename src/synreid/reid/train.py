@@ -83,9 +83,6 @@ def train(
     start = start_of(labels) if options.made_start is None else options.made_start
     start_step = round(start * planned_steps(len(table), options))
     chosen = Weighted(strategy(labels, options.seed, predict), options.made_weight, start_step)
-    names = chosen.classes(table)
-    if len(names) < 2:
-        raise UserError(f"{len(names)} identity among the training pictures, but two are needed; check the data.")
     config = {**(asked or {}), "labels": labels, **asdict(options)}
     inputs = {"pictures": table_fingerprint(table), **_weights_input(options)}
     if predict is not None:
@@ -93,6 +90,11 @@ def train(
     unnamed = ("data", "out", *(asked or {}))
     with StageFolder(out, STAGE, VERSION, config, inputs, unnamed) as folder:
         if not folder.complete:
+            names = chosen.classes(table)  # which may ask a teacher, for minutes
+            if len(names) < 2:
+                raise UserError(
+                    f"{len(names)} identity among the training pictures, but two are needed; check the data."
+                )
             where = choose_device(device)
             state, precision = _enter(folder, options, len(names), where)
             # part by part, since the cache knows the real pictures from the other arms
