@@ -90,4 +90,4 @@ def test_what_cannot_teach_is_refused(real, made, small, taught, tmp_path):
     mixed = train(real, made, tmp_path / "mixed", replace(small, steps=1))
     with pytest.raises(UserError, match="12 made pictures"):
         train(real, made, tmp_path / "x", small, "teacher", teacher=mixed)
-    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "x" / "run.json").exists(), "a refused request may be corrected"
