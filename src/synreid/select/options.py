@@ -53,8 +53,8 @@ class SelectOptions:
 
     duplicates: float | None = 3.0
     """Discard a picture that differs from an earlier one of its person by less than this mean of grey levels (of 255,
-    at 16x8 pixels): copies in JPEG stay below, pictures of one person on Market-1501 hardly ever differ by less than 10; null
-    leaves the rule out."""
+    at 16x8 pixels): copies in JPEG stay below, pictures of one person on Market-1501 hardly ever differ by less than
+    10; null leaves the rule out."""
 
     most_pictures: int | None = None
     """Keep only this many pictures of each person, those that the identity score finds best; null keeps all."""
