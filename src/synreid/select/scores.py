@@ -19,6 +19,7 @@ from synreid.stage.errors import UserError
 from synreid.stage.progress import progress
 
 BLOCK = 128
+ROWS = 8192  # of features at a time
 NEIGHBOURS = 3  # of a real picture, for realism
 
 
@@ -104,8 +105,11 @@ def to_own_mean(features: np.ndarray, persons: np.ndarray) -> np.ndarray:
     _, index, counts = np.unique(persons, return_inverse=True, return_counts=True)
     sums = np.zeros((len(counts), features.shape[1]))
     np.add.at(sums, index, features)
-    others = sums[index] - features
-    cosine: np.ndarray = np.sum(others * features, axis=1) / _lengths(others, features)
+    cosine = np.zeros(len(features))
+    for start in range(0, len(features), ROWS):  # all of them at once would be many times the features in memory
+        own = features[start : start + ROWS]
+        others = sums[index[start : start + ROWS]] - own
+        cosine[start : start + ROWS] = np.sum(others * own, axis=1) / _lengths(others, own)
     return np.where(counts[index] > 1, cosine, np.nan)
 
 
