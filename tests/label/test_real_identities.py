@@ -17,13 +17,13 @@ from synreid.label.lsro import Lsro
 from synreid.label.mprl_dynamic_1 import MprlDynamic1
 from synreid.label.mprl_dynamic_2 import MprlDynamic2
 from synreid.label.mprl_static import MprlStatic
+from synreid.label.names import PersonLabels
 from synreid.label.pseudo import Pseudo
 from synreid.label.ranks import rank_weights
 from synreid.label.slsr import Slsr
 from synreid.label.strategies import NAMES, start_of
 from synreid.label.weighted import Weighted
 from synreid.stage.errors import UserError
-from synreid.study.recipe import PersonLabels
 
 # real c, a and b, and made pictures, one of which claims a real person's identity and one none
 PIDS = ["c", "made/1", "a", "made/1", "b", "a", None]

@@ -11,6 +11,7 @@ from synreid.generate.options import GanOptions, PersonOptions, ShowOptions
 from synreid.invert.layer_options import LayerOptions
 from synreid.invert.measure_options import MeasureOptions
 from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
+from synreid.label.names import Labels
 from synreid.reid.options import ReidOptions
 from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.options import SelectOptions
@@ -405,21 +406,7 @@ def reid_train(
     out: Path,
     options: ReidOptions,
     add: Path | None = None,
-    labels: Literal[
-        "new-identity",
-        "smoothed",
-        "lsro",
-        "mprl-dynamic-1",
-        "mprl-dynamic-2",
-        "extra-class",
-        "pseudo",
-        "mixture",
-        "shuffled",
-        "teacher",
-        "mprl-static",
-        "slsr",
-        "affinity",
-    ] = "new-identity",
+    labels: Labels = "new-identity",
     teacher: Path | None = None,
     camera_pattern: str | None = None,
 ) -> None:

@@ -15,25 +15,13 @@ from jsonargparse import ArgumentError, ArgumentParser
 from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions
 from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
+from synreid.label.names import PersonLabels
 from synreid.reid.options import ReidOptions
-from synreid.select.options import SelectOptions
-from synreid.select.run import check
+from synreid.select.options import SelectOptions, check
 from synreid.stage.errors import UserError
 
 SHIPPED = Path(__file__).parent / "recipes"
 ExtraArm = Literal["random-erasing", "colour-jitter", "synthetic-only", "shuffled-labels"]
-PersonLabels = Literal[
-    "smoothed",
-    "lsro",
-    "mprl-dynamic-1",
-    "mprl-dynamic-2",
-    "extra-class",
-    "pseudo",
-    "teacher",
-    "mprl-static",
-    "slsr",
-    "affinity",
-]
 AUGMENTED = {"random-erasing", "colour-jitter"}  # arms of real pictures that our own training augments
 VariationArm = Literal["all", "selected", "soft", "inversion"]
 
