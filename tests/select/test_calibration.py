@@ -15,12 +15,12 @@ from synreid.data.table import TABLE, column, paths, read_table
 from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate
 from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.curves import ScoreSample
-from synreid.select.options import SelectOptions
+from synreid.select.options import SelectOptions, check
 from synreid.select.pairs import different_pairs, same_pairs
 from synreid.select.policy import Policy
 from synreid.select.probes import shuffled
 from synreid.select.report import selection_as_text
-from synreid.select.run import check, read_selection, select
+from synreid.select.run import read_selection, select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from synreid.data.table import column, read_table
-from synreid.select.options import PRESETS, SelectOptions
-from synreid.select.run import check, kept_rows, read_selection, select
+from synreid.select.options import PRESETS, SelectOptions, check
+from synreid.select.run import kept_rows, read_selection, select
 from synreid.stage.errors import UserError
 
 from .conftest import ColourEmbedder, Made, coloured

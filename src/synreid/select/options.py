@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from synreid.stage.errors import UserError
+
 DetectorName = Literal[
     "auto",
     "key-points",
@@ -78,3 +80,27 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "none": {"detector": "none", "identity": False, "duplicates": None, "least_pictures": 1},
 }
+
+
+def check(options: SelectOptions) -> None:
+    """Raise UserError for a value out of its range."""
+    ranges = {
+        "pedestrian": (0.0, 1.0),
+        "realism": (0.0, 1000.0),
+        "ssim": (-1.0, 1.0),
+        "ssim_range": (1, 65535),
+        "consistency": (-1.0, 1.0),
+        "consistency_percentile": (0.0, 50.0),
+        "duplicates": (0.0, 255.0),
+        "most_pictures": (1, 10_000),
+        "least_pictures": (1, 10_000),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            raise UserError(f"{name} is {value}, but must lie within {low} and {high}.")
+    most = options.most_pictures
+    if most is not None and not options.identity:
+        raise UserError("most_pictures keeps the best by the identity score, but identity is false; set it to true.")
+    if most is not None and most < options.least_pictures:
+        raise UserError(f"most_pictures is {most}, fewer than least_pictures {options.least_pictures}; raise it.")

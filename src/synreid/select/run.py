@@ -19,7 +19,7 @@ from synreid.features.detectors import Detector, best_detector, detector
 from synreid.features.embedders import Embedder, default_identity_embedder, default_quality_embedder
 from synreid.quality.privacy import too_near
 from synreid.select import scores
-from synreid.select.options import SelectOptions
+from synreid.select.options import SelectOptions, check
 from synreid.select.parents import Parents, are_variations, parents_of
 from synreid.select.policy import Policy
 from synreid.select.sheets import discarded_sheet, kept_sheet
@@ -100,30 +100,6 @@ def select(
         table = work.write(folder.path)
         folder.finish({"selection": table}, kept=int(work.policy.kept.sum()), made=len(made))
     return folder.path
-
-
-def check(options: SelectOptions) -> None:
-    """Raise UserError for a value out of its range."""
-    ranges = {
-        "pedestrian": (0.0, 1.0),
-        "realism": (0.0, 1000.0),
-        "ssim": (-1.0, 1.0),
-        "ssim_range": (1, 65535),
-        "consistency": (-1.0, 1.0),
-        "consistency_percentile": (0.0, 50.0),
-        "duplicates": (0.0, 255.0),
-        "most_pictures": (1, 10_000),
-        "least_pictures": (1, 10_000),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            raise UserError(f"{name} is {value}, but must lie within {low} and {high}.")
-    most = options.most_pictures
-    if most is not None and not options.identity:
-        raise UserError("most_pictures keeps the best by the identity score, but identity is false; set it to true.")
-    if most is not None and most < options.least_pictures:
-        raise UserError(f"most_pictures is {most}, fewer than least_pictures {options.least_pictures}; raise it.")
 
 
 def read_selection(folder: Path) -> pa.Table:

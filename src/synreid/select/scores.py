@@ -15,6 +15,7 @@ from synreid.features.detectors import Detector
 from synreid.features.embedders import Embedder, PixelEmbedder
 from synreid.features.ssim import ssim
 from synreid.quality.distribution import Reach
+from synreid.quality.neighbours import unit_length
 from synreid.stage.errors import UserError
 from synreid.stage.progress import progress
 
@@ -56,7 +57,7 @@ def embed(pictures: Pictures, embedder: Embedder) -> np.ndarray:
     with progress(f"features ({embedder.name})", total=len(pictures)) as bar:
         for part in _blocks(pictures):
             features = _finite(embedder.embed(part), embedder)
-            parts.append(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
+            parts.append(unit_length(features))
             bar.advance(len(features))
     return np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.float32)
 

@@ -62,27 +62,22 @@ def label_arms(recipe: Recipe) -> list[Arm]:
 
     Each is held against the real pictures with as many steps, and against the same persons as new identities.
     """
-    if not recipe.labels:
-        return []
-    most = max(recipe.amounts)
-    added, title = f"persons-{most}", f"real + {most} artificial persons"
-    against = (f"real-as-{most}", added)
-    return [
-        Arm(f"{added}-{name}", f"{title}, labels {name}", most, labels=name, against=against) for name in recipe.labels
-    ]
+    return [_of_most_persons(recipe, name, f"labels {name}", labels=name) for name in recipe.labels]
 
 
 def selection_arms(recipe: Recipe) -> list[Arm]:
     """Return an arm of the largest amount of persons for each of the recipe's other selections."""
-    if not recipe.selections:
-        return []
-    most = max(recipe.amounts)
-    added, title = f"persons-{most}", f"real + {most} artificial persons"
-    against = (f"real-as-{most}", added)
     return [
-        Arm(f"{added}-by-{name}", f"{title}, selection {name}", most, pool=f"persons-by-{name}", against=against)
+        _of_most_persons(recipe, f"by-{name}", f"selection {name}", pool=f"persons-by-{name}")
         for name in recipe.selections
     ]
+
+
+def _of_most_persons(recipe: Recipe, name: str, title: str, labels: str = "new-identity", pool: str = "persons") -> Arm:
+    """Return the arm of the largest amount of persons with other labels or another pool, held against that arm too."""
+    most = max(recipe.amounts)
+    added, whole = f"persons-{most}", f"real + {most} artificial persons, {title}"
+    return Arm(f"{added}-{name}", whole, most, pool=pool, labels=labels, against=(f"real-as-{most}", added))
 
 
 def variation_arms(recipe: Recipe) -> list[Arm]:
