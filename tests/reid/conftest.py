@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import pytest
 
 from synreid.data.decode import picture_sha256
 from synreid.data.table import from_columns
+from synreid.reid import train as module
 from synreid.reid.options import ReidOptions
 
 
@@ -58,3 +61,23 @@ def draw(folder: Path, parts: dict[str, tuple[int, int, int]]) -> pa.Table:
                 ):
                     columns[key].append(value)
     return from_columns(root=str(folder), **columns)
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """`with cut_off(step):` a training inside is interrupted before that step, which is asserted."""
+
+    @contextmanager
+    def until(step: int) -> Iterator[None]:
+        learn = module.learn
+
+        def cut(state, *rest):
+            if state.step == step:
+                raise KeyboardInterrupt
+            return learn(state, *rest)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, "learn", cut)
+            yield
+
+    return until

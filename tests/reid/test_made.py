@@ -69,19 +69,11 @@ def test_what_made_pictures_of_weight_0_are_called_does_not_matter(real, made, s
 
 
 @pytest.mark.parametrize("labels", ["slsr", "mprl-dynamic-2"])
-def test_labels_and_ratio_resume_to_the_same_bytes(labels, real, made, small, taught, tmp_path, monkeypatch):
+def test_labels_and_ratio_resume_to_the_same_bytes(labels, real, made, small, taught, tmp_path, cut_off):
     given = {"labels": labels, "teacher": taught if labels == "slsr" else None}
     options = replace(small, made_ratio=0.6, made_weight=0.3)
     whole = train(real, made, tmp_path / "whole", options, **given)
-    learn = module.learn
-
-    def cut(state, *rest):
-        if state.step == 3:
-            raise KeyboardInterrupt
-        return learn(state, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "learn", cut)
+    with cut_off(3):
         train(real, made, tmp_path / "cut", options, **given, checkpoint_seconds=0.0)
     resumed = train(real, made, tmp_path / "cut", options, **given)
     assert (resumed / MODEL).read_bytes() == (whole / MODEL).read_bytes()

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from synreid.data.table import pick
-from synreid.reid import train as module
 from synreid.reid.batches import normalise
 from synreid.reid.embed import load_model
 from synreid.reid.prepare import prepare
@@ -47,20 +46,12 @@ def test_a_teacher_knows_its_own_pictures(taught, real):
 
 
 @pytest.mark.parametrize("labels", ["smoothed", "teacher"])
-def test_soft_labels_train_and_resume_to_the_same_bytes(labels, real, made, small, taught, tmp_path, monkeypatch):
+def test_soft_labels_train_and_resume_to_the_same_bytes(labels, real, made, small, taught, tmp_path, cut_off):
     given = {"labels": labels, "teacher": taught if labels == "teacher" else None}
     whole = train(real, made, tmp_path / "whole", small, **given)
     hard = train(real, made, tmp_path / "hard", small)
     assert (whole / MODEL).read_bytes() != (hard / MODEL).read_bytes()
-    learn = module.learn
-
-    def cut(state, *rest):
-        if state.step == 3:
-            raise KeyboardInterrupt
-        return learn(state, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "learn", cut)
+    with cut_off(3):
         train(real, made, tmp_path / "cut", small, **given, checkpoint_seconds=0.0)
     assert not (tmp_path / "cut" / MODEL).exists()
     resumed = train(real, made, tmp_path / "cut", small, **given)

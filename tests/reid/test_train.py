@@ -40,16 +40,9 @@ def test_same_seed_same_bytes_other_seed_other_bytes(trained, persons, made, sma
     assert (other / MODEL).read_bytes() != (trained / MODEL).read_bytes()
 
 
-def test_cut_off_and_resumed_is_as_if_never_cut_off(trained, persons, made, small, tmp_path, monkeypatch):
+def test_cut_off_and_resumed_is_as_if_never_cut_off(trained, persons, made, small, tmp_path, monkeypatch, cut_off):
     learn = module.learn
-
-    def cut(state, *rest):
-        if state.step == 4:
-            raise KeyboardInterrupt
-        return learn(state, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "learn", cut)
+    with cut_off(4):
         train(pick(persons, split="train"), made, tmp_path / "cut", small, checkpoint_seconds=0.0)
     assert not (tmp_path / "cut" / MODEL).exists()
     torch.rand(5)  # the process that goes on is elsewhere in its random numbers
