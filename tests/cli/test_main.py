@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from synreid.cli import commands
+from synreid.cli.commands import gan
 from synreid.cli.main import COMMANDS, main
 from synreid.generate.options import GanOptions
 from synreid.stage.errors import UserError
@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_options_and_presets_reach_the_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = {}
-    monkeypatch.setitem(COMMANDS, "gan train", commands.gan_train)
+    monkeypatch.setitem(COMMANDS, "gan train", gan.gan_train)
     monkeypatch.setattr("synreid.data.scan.open_data", lambda path, pattern: path)
     monkeypatch.setattr("synreid.data.splits.subset", lambda table, fraction, seed: (table, fraction))
     monkeypatch.setattr("synreid.generate.train.train_gan", lambda *values: seen.update(enumerate(values)))

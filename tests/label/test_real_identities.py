@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from synreid.cli.commands import reid_train
+from synreid.cli.commands.reid import reid_train
 from synreid.data.table import from_columns
 from synreid.label.affinity import Affinity
 from synreid.label.extra_class import ExtraClass

@@ -15,7 +15,7 @@ import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from synreid.cli import commands
+from synreid.cli.commands import data, encoder, gan, persons, reid, select, study
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
 from synreid.invert.options import ENCODER_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
@@ -31,26 +31,26 @@ GROUPS = {
     "reid": "train and evaluate re-ID models",
 }
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "data check": commands.data_check,
-    "data street": commands.data_street,
-    "gan train": commands.gan_train,
-    "gan import": commands.gan_import,
-    "gan show": commands.gan_show,
-    "gan measure": commands.gan_measure,
-    "gan layers": commands.gan_layers,
-    "encoder train": commands.encoder_train,
-    "encoder invert": commands.encoder_invert,
-    "encoder measure": commands.encoder_measure,
-    "persons make": commands.persons_make,
-    "persons vary": commands.persons_vary,
-    "select run": commands.select_run,
-    "select calibrate": commands.select_calibrate,
-    "select report": commands.select_report,
-    "reid train": commands.reid_train,
-    "reid evaluate": commands.reid_evaluate,
-    "privacy": commands.privacy,
-    "study": commands.study,
-    "report": commands.report,
+    "data check": data.data_check,
+    "data street": data.data_street,
+    "gan train": gan.gan_train,
+    "gan import": gan.gan_import,
+    "gan show": gan.gan_show,
+    "gan measure": gan.gan_measure,
+    "gan layers": gan.gan_layers,
+    "encoder train": encoder.encoder_train,
+    "encoder invert": encoder.encoder_invert,
+    "encoder measure": encoder.encoder_measure,
+    "persons make": persons.persons_make,
+    "persons vary": persons.persons_vary,
+    "select run": select.select_run,
+    "select calibrate": select.select_calibrate,
+    "select report": select.select_report,
+    "reid train": reid.reid_train,
+    "reid evaluate": reid.reid_evaluate,
+    "privacy": persons.privacy,
+    "study": study.study,
+    "report": study.report,
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "gan train": GAN_PRESETS,
