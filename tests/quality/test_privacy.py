@@ -97,11 +97,13 @@ def test_copies_are_flagged_and_fresh_pictures_are_not() -> None:
         assert found.mirrored[10:20].all()
         np.testing.assert_allclose(found.made[:20], 0, atol=1e-6)
     numbers = summary(spaces)
-    assert numbers["flagged"] == flagged.sum()
+    sure = [space["copied"] for space in numbers["spaces"].values()]
+    assert all(sure)
+    assert numbers["flagged"] == flags([found.near for found in spaces.values()], sure).sum() >= flagged.sum()
     assert numbers["chance"] < 1e-6
     assert numbers["hit"]["training"] >= 40
     assert numbers["hit"]["held_out"] <= 5
-    assert numbers["verdict"].startswith("Training pictures were copied: ")
+    assert numbers["verdict"].startswith("Training pictures were copied, as pixels and rows tell: ")
     assert numbers["spaces"]["pixels"]["verdict"].startswith("Suspicious: ")
 
 
@@ -175,6 +177,8 @@ def test_a_picture_must_be_near_in_two_spaces_if_there_are_two() -> None:
     assert flags(list(near)).tolist() == [True, True, False]
     assert flags(list(near[:2])).tolist() == [True, False, False]
     assert flags([near[1]]).tolist() == [True, False, False]
+    assert flags(list(near[:2]), [False, False]).tolist() == [True, False, False]
+    assert flags(list(near[:2]), [True, False]).tolist() == [True, True, False], "one space is enough where it is sure"
 
 
 def test_chance_is_that_of_a_simulation() -> None:
@@ -242,7 +246,7 @@ def test_few_held_out_pictures_are_refused() -> None:
 
 def test_flagged_pictures_are_left_out_by_content() -> None:
     spaces = {"pixels": drawn(np.array([0.0, 5, 0.5]), np.arange(1.0, 31))}
-    audit = privacy_table({"sha256": ["a", "b", "c"], "seed": range(3)}, spaces, np.array(["t"]))
+    audit = privacy_table({"sha256": ["a", "b", "c"], "seed": range(3)}, spaces, np.array(["t"]), spaces["pixels"].near)
     assert audit.column_names == [
         *("sha256", "seed", "distance_pixels", "nearest_pixels", "mirrored_pixels", "near_pixels", "flagged")
     ]
@@ -258,8 +262,9 @@ def test_sheet_shows_the_surest_copy_first_and_framed() -> None:
     training, made = people(50, 0), people(12, 2)
     made[7] = training[30, :, ::-1]
     spaces = in_both(training, people(60, 1), made)
+    flagged = flags([found.near for found in spaces.values()])
     assert closest(spaces)[0] == 7
-    page = privacy_sheet(training, made, [f"seed {k}" for k in range(12)], spaces, pairs=3)
+    page = privacy_sheet(training, made, [f"seed {k}" for k in range(12)], spaces, flagged, pairs=3)
     shown = enlarged(made[7], 8)
     corners = np.argwhere(np.all(page == shown[0, 0], axis=2))
     places = [(y, x) for y, x in corners.tolist() if np.array_equal(page[y : y + 128, x : x + 64], shown)]
@@ -268,4 +273,4 @@ def test_sheet_shows_the_surest_copy_first_and_framed() -> None:
     (y, left), (_, right), _ = places
     assert page[y - 1, left - 1].tolist() == list(RED)
     assert page[y - 1, right - 1].tolist() != list(RED)
-    assert len(privacy_sheet(training, made, [""] * 12, spaces, pairs=1)) < len(page)
+    assert len(privacy_sheet(training, made, [""] * 12, spaces, flagged, pairs=1)) < len(page)

@@ -144,6 +144,15 @@ def test_persons_and_variations_have_a_selection_each(make_study: Callable[..., 
     assert "333" in (folder / "tables" / "selection-variations.csv").read_text()
 
 
+def test_calibration_is_a_table_with_its_file(make_study: Callable[..., Path]) -> None:
+    row = {"score": "identity", "should_pass": "same person", "against": "different persons", "threshold": 0.61}
+    folder = make_study(calibration=[row | {"good": 0.9, "passes": 0.094, "auc": 0.963, "low": 0.95, "high": 0.97}])
+    page = Page(report(folder))
+    assert "9.4" in page.words and "different persons" in page.words
+    written = (folder / "tables" / "calibration.csv").read_text().splitlines()
+    assert written[1].endswith("0.61,0.9,0.094,0.963,0.95,0.97")
+
+
 PARTS = ("differences", "generator", "selection", "origin", "data", "notes")
 OPTIONAL = (*PARTS, "machine", "versions", "times", "config", "started", "finished")
 

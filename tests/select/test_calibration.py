@@ -12,7 +12,8 @@ import pytest
 from synreid.cli.main import main
 from synreid.data.pixels import read_picture
 from synreid.data.table import TABLE, column, paths, read_table
-from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate
+from synreid.features.detectors import HogDetector
+from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate, lines
 from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.curves import ScoreSample
 from synreid.select.options import SelectOptions, check
@@ -73,6 +74,19 @@ def test_the_stage_sees_training_pictures_and_writes_all(
     assert thresholds["duplicates"]["default"]["value"] == 3.0
     assert thresholds["duplicates"]["proposed"]["passes"]["same person"] == 1.0
     assert all((out / name).stat().st_size for name in (CURVES, FIGURE, PICTURES))
+
+
+def test_scores_may_be_chosen_and_come_as_rows(real: pa.Table, colours: ColourEmbedder, tmp_path: Path) -> None:
+    options = CalibrationOptions(pairs=40, pictures=20)
+    out = calibrate(real, tmp_path / "out", options, colours, detectors=[HogDetector()], realism=False)
+    numbers = read_json(out / NUMBERS)
+    found = {(row["score"], row["against"]): row for row in lines(numbers)}
+    assert {score for score, _ in found if "pedestrian" in score or "realism" in score} == {"pedestrian (hog)"}
+    legs = numbers["scores"]["pedestrian (hog)"]
+    row = found["pedestrian (hog)", "legs"]
+    assert (row["passes"], row["good"]) == tuple(
+        legs["thresholds"]["proposed"]["passes"][kind] for kind in ("legs", row["should_pass"])
+    )
 
 
 def test_best_of_a_person_are_kept_by_the_earlier_score() -> None:

@@ -76,6 +76,9 @@ def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None
     assert "Adding 4 artificial persons changed mAP by" in result["answer"]
     assert 0 <= result["origin"]["auc"] <= 1
     assert result["selection"]["made"] == 30
+    told = {(row["score"], row["against"]): row for row in result["calibration"]}
+    assert {score for score, _ in told} == {"ssim-255", "ssim-4095", "identity", "duplicates"}  # no detector is asked
+    assert told["duplicates", "copy"]["auc"] == 1.0
 
 
 def test_matched_arms_really_took_as_many_steps(study: Path) -> None:

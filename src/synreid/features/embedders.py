@@ -155,13 +155,16 @@ def embedder_by_name(name: str) -> Embedder:
     raise UserError(f"features {name!r} are not known; choose {', '.join(EMBEDDERS)}, or name an .onnx file.")
 
 
-def default_quality_embedder() -> tuple[Embedder, str]:
-    """The best embedder for distances between distributions that this machine has, and a sentence that says which."""
+def default_quality_embedder(measured: str = "Quality is measured") -> tuple[Embedder, str]:
+    """The best embedder for what pictures show that this machine has, and a sentence that says which.
+
+    `measured` opens the sentence: what is judged on its features.
+    """
     if registry.have("efficientnet-lite0"):
-        return EfficientNetLite0(), "Quality is measured on EfficientNet-Lite0 features (ImageNet, pictures at 128x64)."
+        return EfficientNetLite0(), f"{measured} on EfficientNet-Lite0 features (ImageNet, pictures at 128x64)."
     entry = registry.REGISTRY["efficientnet-lite0"]
     return PixelEmbedder(), (
-        "Quality is measured on plain pixels at 16x8, since the weights of EfficientNet-Lite0 are not on this machine: "
+        f"{measured} on plain pixels at 16x8, since the weights of EfficientNet-Lite0 are not on this machine: "
         f"they come from {entry.source}, or from a folder named by {registry.VARIABLE}."
     )
 

@@ -187,7 +187,7 @@ def show_gan(
     if real is not None:
         if not len(real):
             raise UserError("the data hold no training picture that samples could be compared with; name other data.")
-        embedder, why = default_quality_embedder()
+        embedder, why = default_quality_embedder("Nearness is measured")
         inputs |= {"pictures": table_fingerprint(real), "features": embedder.name}
     asked = config or {"gan": gan, "out": out, **dataclasses.asdict(options)}
     with StageFolder(out, "show", VERSION, asked, inputs, unnamed=("gan", "data", "out")) as stage:
@@ -195,7 +195,7 @@ def show_gan(
             return out
         names = _write_sheets(sampler, out, options)
         if real is not None:
-            say(why.replace("Quality is measured", "Nearness is measured"))
+            say(why)
             learned = _learned_from(place if place.is_dir() else place.parent, real)
             names += _write_nearest(sampler, real, embedder, learned, out, options)
         stage.finish({name: file_digest(out / name) for name in names})

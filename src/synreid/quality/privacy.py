@@ -22,7 +22,7 @@ from synreid.features.embedders import Embedder, PixelEmbedder
 from synreid.quality.cached import blocks, cached_features, embedded
 from synreid.quality.neighbours import nearest, unit_length
 from synreid.quality.origin import area_under_roc, auc_interval
-from synreid.quality.privacy_words import limits, overall, space_in_words
+from synreid.quality.privacy_words import copied, limits, overall, space_in_words
 from synreid.stage.errors import UserError
 
 NEAR = 0.01  # share of held-out pictures whose distance counts as near
@@ -103,15 +103,18 @@ def _nearest(real: np.ndarray, made: np.ndarray, mirrored: np.ndarray) -> tuple[
     return distance, index, flipped
 
 
-def flags(near: Sequence[np.ndarray]) -> np.ndarray:
+def flags(near: Sequence[np.ndarray], copied: Sequence[bool] = ()) -> np.ndarray:
     """Return which pictures are flagged, bool [M], of whether they are near in each space, bool [M] each.
 
-    Flagged is what is near in two spaces or more (in the only one, if there is but one). In a single space 1 % of
-    pictures are near by chance: two strangers in like clothes before a like wall have like pixels, and two of like
+    Flagged is what is near in two spaces or more (in the only one, if there is but one), or in a space whose near
+    pictures are copies on the whole, as `copied` says of each (`quality.privacy_words.copied`). In a single space 1 %
+    of pictures are near by chance: two strangers in like clothes before a like wall have like pixels, and two of like
     build have like re-ID features. A copy is near in all of them, and stays so in two where noise, a shift or another
     colour takes it out of one. `flagged_held_out` in `summarize` says what the rule does to pictures that are none.
     """
     flagged: np.ndarray = np.sum(near, axis=0) >= min(AGREE, len(near))
+    for rows, sure in zip(near, copied, strict=False):
+        flagged = flagged | rows if sure else flagged
     return flagged
 
 
@@ -133,8 +136,10 @@ def summarize(
             f"test split (query and gallery) has {LEAST_HELD_OUT} pictures or more of persons outside training."
         )
     every = list(spaces.values())
-    count = int(flags([found.near for found in every]).sum())
-    by_rule = int(flags([found.near_held_out for found in every]).sum())
+    told = {name: _space(found, made_groups, held_out_groups, variations) for name, found in spaces.items()}
+    sure = [numbers["copied"] for numbers in told.values()]
+    count = int(flags([found.near for found in every], sure).sum())
+    by_rule = int(flags([found.near_held_out for found in every], sure).sum())
     whole = {
         "flagged": count,
         "flagged_share": count / made,
@@ -142,9 +147,10 @@ def summarize(
         "flagged_held_out_share": by_rule / held,
         "chance": chance_by_person(every, made_groups, held_out_groups),
         "hit": hits(every),
+        "copied_by": [name for name, numbers in told.items() if numbers["copied"]],
     }
     return {
-        "spaces": {name: _space(found, made_groups, held_out_groups, variations) for name, found in spaces.items()},
+        "spaces": told,
         **whole,
         "verdict": overall(whole, made, held, variations),
         "limits": limits(variations, held),
@@ -206,6 +212,7 @@ def _space(found: Distances, made_groups: np.ndarray, held_out_groups: np.ndarra
         "chance": chance_by_person([found], made_groups, held_out_groups),
         "hit": hits([found]),
     }
+    numbers["copied"] = copied(numbers) and not variations
     return {**numbers, "verdict": space_in_words(numbers, len(made), variations)}
 
 
@@ -239,12 +246,16 @@ def hits(spaces: Sequence[Distances]) -> dict[str, int | float]:
 
 
 def privacy_table(
-    made: Mapping[str, Sequence[Any] | np.ndarray], spaces: Mapping[str, Distances], training: np.ndarray
+    made: Mapping[str, Sequence[Any] | np.ndarray],
+    spaces: Mapping[str, Distances],
+    training: np.ndarray,
+    flagged: np.ndarray,
 ) -> pa.Table:
     """Return a row a made picture: the columns `made` (sha256 among them), and of each space what was found.
 
     `training` are the training pictures' sha256, [N]. Of a space `pixels` the columns are `distance_pixels`,
-    `nearest_pixels` (sha256 of the training picture), `mirrored_pixels` and `near_pixels`; `flagged` is as in `flags`.
+    `nearest_pixels` (sha256 of the training picture), `mirrored_pixels` and `near_pixels`. `flagged` are the `flags`,
+    bool [M].
     """
     columns: dict[str, Any] = {name: pa.array(list(values)) for name, values in made.items()}
     for name, found in spaces.items():
@@ -252,7 +263,7 @@ def privacy_table(
         columns[f"nearest_{name}"] = pa.array(np.asarray(training)[found.index].tolist(), pa.string())
         columns[f"mirrored_{name}"] = found.mirrored
         columns[f"near_{name}"] = found.near
-    return pa.table({**columns, "flagged": flags([found.near for found in spaces.values()])})
+    return pa.table({**columns, "flagged": flagged})
 
 
 def too_near(made: pa.Table, audit: pa.Table) -> np.ndarray:

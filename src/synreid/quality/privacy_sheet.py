@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from synreid.data.sheets import RED, beside, sheet, shown_scale, titled
-from synreid.quality.privacy import Distances, flags
+from synreid.quality.privacy import Distances
 
 PAIRS = 16
 
@@ -24,16 +24,22 @@ def closest(spaces: Mapping[str, Distances]) -> np.ndarray:
 
 
 def privacy_sheet(
-    training: np.ndarray, made: np.ndarray, names: Sequence[str], spaces: Mapping[str, Distances], pairs: int = PAIRS
+    training: np.ndarray,
+    made: np.ndarray,
+    names: Sequence[str],
+    spaces: Mapping[str, Distances],
+    flagged: np.ndarray,
+    pairs: int = PAIRS,
 ) -> np.ndarray:
     """Return the `pairs` closest made pictures as a page, uint8 [H, W, 3]: nearest pictures beside each, two columns.
 
-    `training` and `made` are uint8 [N, H, W, 3] and [M, H, W, 3], `names` [M] stand under the made pictures. Below a
+    `training` and `made` are uint8 [N, H, W, 3] and [M, H, W, 3], `names` [M] stand under the made pictures,
+    `flagged` [M] says which are. Below a
     training picture stands its distance over the threshold of its space: up to 1 it is near. A flagged picture has a
     red frame; what is near as a mirror image is shown mirrored.
     """
     shown = closest(spaces)[:pairs]
-    halves = [_rows(training, made, names, spaces, half) for half in np.array_split(shown, 2) if len(half)]
+    halves = [_rows(training, made, names, spaces, flagged, half) for half in np.array_split(shown, 2) if len(half)]
     title = f"The {len(shown)} closest of {len(made):,} made pictures, each beside its nearest of {len(training):,}"
     title += " training pictures.\nBelow those stands the distance: "
     title += "1 is how near the nearest 1 % of unseen real pictures come."
@@ -45,10 +51,10 @@ def _rows(
     made: np.ndarray,
     names: Sequence[str],
     spaces: Mapping[str, Distances],
+    flagged: np.ndarray,
     shown: np.ndarray,
 ) -> np.ndarray:
     """Return the made pictures `shown`, a row each, beside their nearest training pictures, as a page."""
-    flagged = flags([found.near for found in spaces.values()])
     cells, captions, frames = [], [], []
     for row in shown.tolist():
         cells.append(np.asarray(made[row]))

@@ -22,7 +22,7 @@ def space_in_words(numbers: Mapping[str, Any], made: int, variations: bool) -> s
     if numbers["chance"] >= CHANCE:
         on_the_whole = "nearer on the whole" if numbers["auc_low"] > 0.5 else "no nearer on the whole"
         return f"No clear sign of copying: {count}; they are {on_the_whole} (AUC {numbers['auc']:.3f})."
-    if _mostly_training(numbers["hit"]):
+    if copied(numbers):
         return f"Suspicious: {count}, and {_hit(numbers['hit'])}."
     return (
         f"Near, yet not clearly by copying: {count}, but {_hit(numbers['hit'])}. Smooth and ordinary pictures are near "
@@ -39,10 +39,15 @@ def overall(numbers: Mapping[str, Any], made: int, held: int, variations: bool) 
     )
     if variations:
         return f"{count}. They are variations of real persons, so nearness is by design: the number says how near."
+    if numbers["copied_by"]:
+        return (
+            f"Training pictures were copied, as {' and '.join(numbers['copied_by'])} tell: {count}. Leave the flagged "
+            "ones out."
+        )
     if numbers["chance"] >= CHANCE:
         ending = " Look at the flagged ones all the same, and leave them out." if numbers["flagged"] else ""
         return f"No clear sign of copying on the whole: {count}.{ending}"
-    if _mostly_training(numbers["hit"]):
+    if copied(numbers):
         return f"Training pictures were copied: {count}, and {_hit(numbers['hit'])}. Leave the flagged ones out."
     return (
         f"More are near than chance explains: {count}. But {_hit(numbers['hit'])}, and smooth or ordinary pictures are "
@@ -73,6 +78,11 @@ def limits(variations: bool, held: int) -> list[str]:
     if held <= 100:
         told.append(f"With {held} held-out pictures the nearest 1 % of them is a single picture.")
     return told
+
+
+def copied(numbers: Mapping[str, Any]) -> bool:
+    """Tell from the `chance` and the `hit` of near pictures whether they are copies on the whole."""
+    return bool(numbers["chance"] < CHANCE and _mostly_training(numbers["hit"]))
 
 
 def _mostly_training(hit: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ PART_NUMBERS: dict[str, tuple[str, ...]] = {
 KEPT = ("kept", "made")  # of every selection
 SELECTIONS = {"selection": "made pictures", "selection_variations": "variations"}
 BY = "selection_by_"  # and the name of other rules that chose among the same made pictures
+CALIBRATION = ("threshold", "good", "passes", "auc", "low", "high")
 QUALITY = ("kimg", "frechet", "kid", "precision", "recall", "density", "coverage", "real", "made")
 
 
@@ -105,6 +106,7 @@ class Study:
     generator: dict[str, Any] = field(default_factory=dict)
     quality: list[dict[str, Any]] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -170,6 +172,7 @@ def read_study(folder: Path) -> Study:
         generator=reader.part(raw, "generator"),
         quality=reader.parts(raw, "generator", "quality", QUALITY),
         selections=[reader.selection(raw, part, of) for part, of in _selections(raw).items() if raw.get(part)],
+        calibration=reader.numbered(raw, "calibration", "", CALIBRATION),
         origin=reader.part(raw, "origin"),
         data=reader.part(raw, "data"),
         notes=[str(note) for note in reader.sequence(raw, "notes")],
@@ -256,8 +259,12 @@ class _Reader:
 
     def parts(self, raw: dict[str, Any], key: str, of: str, numbers: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return the objects listed in `of` of an optional object, their `numbers` checked."""
-        found = self.entries(self.part(raw, key), of, key + ".")
-        return [{**entry, **{name: self.number(entry, name, where) for name in numbers}} for entry, where in found]
+        return self.numbered(self.part(raw, key), of, key + ".", numbers)
+
+    def numbered(self, raw: dict[str, Any], key: str, where: str, numbers: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Return the objects of an optional list, their `numbers` checked."""
+        found = self.entries(raw, key, where)
+        return [{**entry, **{name: self.number(entry, name, place) for name in numbers}} for entry, place in found]
 
     def selection(self, raw: dict[str, Any], key: str, of: str) -> Selection:
         part = self.part(raw, key)

@@ -70,6 +70,7 @@ def page_context(study: Study) -> dict[str, Any]:
     found = [tables.arms_table(study), tables.differences_table(study) if study.differences else None]
     found += [tables.quality_table(study) if study.quality else None]
     found += [tables.selection_table(selection) for selection in study.selections]
+    found += [tables.calibration_table(study) if study.calibration else None]
     return {
         "study": study,
         "headline": study.headline,
@@ -125,6 +126,7 @@ def _generator(study: Study) -> dict[str, Any]:
 
 def _sheets(study: Study) -> dict[str, list[Sheet]]:
     gan, persons, select = (study.folder / room for room in ("gan", "persons", "select"))
+    calibration = study.folder / "calibration"
     latents, variations, chosen = (study.folder / room for room in ("latents", "variations", "select-variations"))
     if not gan.is_dir() and isinstance(elsewhere := study.generator.get("folder"), str):
         gan = Path(elsewhere)  # the study used a generator that was there before
@@ -145,6 +147,13 @@ def _sheets(study: Study) -> dict[str, list[Sheet]]:
         "discarded": [
             (select / "discarded.png", "Discarded, each with its reason"),
             (chosen / "discarded.png", "Discarded variations, each with its reason"),
+        ],
+        "calibration": [
+            (calibration / "calibration.png", "How each score is distributed, and its ROC curves"),
+            (
+                calibration / "calibration-pictures.png",
+                "Real training pictures, what was made of them that should not pass, and what each score says",
+            ),
         ],
     }
     return {

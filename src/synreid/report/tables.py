@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synreid.report.folder import Arm, Selection, Study
+from synreid.report.folder import CALIBRATION, Arm, Selection, Study
 from synreid.report.words import METRIC_NAMES, MINUS, NONE, count, interval, mean_sd, percent, points, writable
 
 Cell = str | float | int | None
@@ -172,4 +172,30 @@ def selection_table(selection: Selection) -> Table | None:
         rows=rows,
         csv_head=["stage", "in", "discarded", "fraction_of_stage", "fraction_of_all"],
         csv_rows=csv_rows,
+    )
+
+
+def calibration_table(study: Study) -> Table:
+    """What each score tells apart on real training pictures, at the threshold that 9 of 10 good ones reach."""
+    names = ["score", "should_pass", "against"]
+    return Table(
+        name="calibration",
+        caption=(
+            "At the threshold that nine of ten of what should pass reach (of duplicates: nearly all), the share of "
+            "each other kind that passes too; an AUC of 0.5 tells nothing, 1 tells all apart."
+        ),
+        head=["score", "should pass", "against", "threshold", "% of it that passes", "% of the other", "ROC AUC"],
+        rows=[
+            [
+                *(str(row.get(name)) for name in names),
+                _four_digits(row["threshold"]),
+                percent(row["good"]),
+                percent(row["passes"]),
+                _four_digits(row["auc"]),
+            ]
+            for row in study.calibration
+        ],
+        csv_head=[*names, *CALIBRATION],
+        csv_rows=[[row.get(key) for key in [*names, *CALIBRATION]] for row in study.calibration],
+        words=3,
     )

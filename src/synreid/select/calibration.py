@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,15 @@ def calibrate(
     options: CalibrationOptions | None = None,
     embedder: Embedder | None = None,
     config: dict[str, Any] | None = None,
+    detectors: Sequence[Detector] | None = None,
+    realism: bool = True,
 ) -> Path:
     """Measure every score that this machine has on the training split of `data`; returns `out`.
 
     Pair scores (SSIM, the identity cosine of two pictures, the near-duplicate distance) see pairs of one person, of two
     persons, and of a picture and its copy; single-picture scores (detectors, key points) see real pictures and what
     `probes` makes of them. `embedder` judges identity; without one it is OSNet if its weights are here, else plain
-    pixels.
+    pixels. `detectors` are measured instead of all that are here; `realism` may be left out.
 
     Writes calibration.json, calibration.parquet (curves), calibration.png and calibration-pictures.png, which shows
     pictures of real people if the data are. Raises UserError where the split has no two persons, or none of two
@@ -74,20 +77,20 @@ def calibrate(
     identity_note = f"Identity is judged by {embedder.name}." if embedder else ""
     if embedder is None:
         embedder, identity_note = default_identity_embedder()
-    judges = present_detectors()
-    quality, quality_note = default_quality_embedder()
+    judges = present_detectors() if detectors is None else list(detectors)
+    quality, quality_note = default_quality_embedder("Realism is judged") if realism else (None, "")
     inputs = {
         "data": table_fingerprint(real),
         "embedder": str(getattr(embedder, "fingerprint", embedder.name)),
         "detectors": ", ".join(judge.name for judge in judges),
-        "realism": quality.fingerprint,
+        "realism": quality.fingerprint if quality else "none",
     }
     asked = config or {"out": out, **dataclasses.asdict(options)}
     with StageFolder(out, STAGE, VERSION, asked, inputs, ("data", "out", "reid", "camera_pattern")) as folder:
         if folder.complete:
             return folder.path
         work = _Calibration(real, options)
-        work.notes += [identity_note, quality_note.replace("Quality is measured", "Realism is judged")]
+        work.notes += [note for note in (identity_note, quality_note) if note]
         for note in work.notes:
             say(note)
         work.judge_pairs(embedder)
@@ -144,7 +147,7 @@ class _Calibration:
         default = SelectOptions().duplicates
         self._add("duplicates", SAME, values, persons, {} if default is None else {DEFAULT: default}, KEEP_DISTINCT)
 
-    def judge_pictures(self, judges: list[Detector], quality: Embedder) -> None:
+    def judge_pictures(self, judges: list[Detector], quality: Embedder | None) -> None:
         """Score real pictures of one half of the persons, broken persons, and pictures of none.
 
         Realism is judged among the real pictures of the other half.
@@ -160,6 +163,8 @@ class _Calibration:
         for judge in judges:
             values = {kind: scores.pedestrian(shown, judge) for kind, shown in self.shown.items()}
             self._add(f"pedestrian ({judge.name})", REAL, values, persons, {DEFAULT: judge.threshold})
+        if quality is None:
+            return
         if len(others) > scores.NEIGHBOURS:
             reference = pixels(rows(self.real, others), self.height, self.width)
             values = {kind: scores.realism(shown, reference, quality) for kind, shown in self.shown.items()}
@@ -208,19 +213,32 @@ def _grey_levels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return 255.0 * np.abs(a - b).mean(1)
 
 
+def lines(numbers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return calibration.json's scores as rows, one a score and kind that should not pass.
+
+    Shares and areas are fractions in [0, 1]: `good` of what should pass reaches the proposed `threshold`, and `passes`
+    of the kind `against`; `auc` with `low` and `high` is the area under the ROC curve and its 95 % interval.
+    """
+    rows = []
+    for name, score in numbers["scores"].items():
+        proposed = score["thresholds"]["proposed"]
+        shares = proposed["passes"]
+        for kind, found in score["auc"].items():
+            row = {"score": name, "should_pass": score["should_pass"], "against": kind, "threshold": proposed["value"]}
+            rows.append(row | {"good": shares[score["should_pass"]], "passes": shares[kind], **found})
+    return rows
+
+
 def as_text(numbers: dict[str, Any]) -> str:
     """Return calibration.json's content as a plain table: a line a score and kind that should not pass."""
     heads = (
         f"{'score':24} {'against':18} {'ROC AUC':>8} {'95 % interval':>16} {'proposed':>9} {'passes':>7} {'good':>6}"
     )
-    lines = [f"{numbers['pictures']} pictures of {numbers['persons']} persons at {numbers['resolution']}", heads]
-    for name, score in numbers["scores"].items():
-        proposed = score["thresholds"]["proposed"]
-        for kind, found in score["auc"].items():
-            interval = f"{found['low']:.3f} to {found['high']:.3f}"
-            passes, good = (proposed["passes"][which] * 100 for which in (kind, score["should_pass"]))
-            lines.append(
-                f"{name:24} {kind:18} {found['auc']:8.3f} {interval:>16} {proposed['value']:9.3f} "
-                f"{passes:5.1f} % {good:4.0f} %"
-            )
-    return "\n".join(lines)
+    text = [f"{numbers['pictures']} pictures of {numbers['persons']} persons at {numbers['resolution']}", heads]
+    for row in lines(numbers):
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        text.append(
+            f"{row['score']:24} {row['against']:18} {row['auc']:8.3f} {interval:>16} {row['threshold']:9.3f} "
+            f"{row['passes'] * 100:5.1f} % {row['good'] * 100:4.0f} %"
+        )
+    return "\n".join(text)

@@ -69,7 +69,7 @@ def select(
         raise UserError(f"{persons} holds no pictures; make some persons first.")
     made = rows(made, np.lexsort((column(made, "path").astype(str), column(made, "pid").astype(str))))
     real = training_rows(data if isinstance(data, pa.Table) else open_data(data)) if data is not None else None
-    judge, judge_note = _pedestrian_judge(options)
+    judge, judge_note = pedestrian_judge(options)
     embedder, embedder_note = _identity_judge(options, embedder)
     parents = parents_of(made, real) if are_variations(made) and embedder is not None else None
     measured = real if calibration is None else training_rows(calibration)
@@ -81,8 +81,9 @@ def select(
     }
     if audit is not None:
         inputs["audit"] = fingerprint(*sorted(column(audit, "sha256")[column(audit, "flagged")]))
-    if options.realism is not None:
-        inputs["realism"] = default_quality_embedder()[0].fingerprint
+    quality, quality_note = _realism_judge(options)
+    if quality is not None:
+        inputs["realism"] = quality.fingerprint
     if measured is not None and calibration is not None:
         inputs["calibration"] = table_fingerprint(measured)
     source = data if isinstance(data, Path) else None
@@ -93,10 +94,10 @@ def select(
         if folder.complete:
             return folder.path
         work = _Selection(made, measured, options, parents)
-        work.notes += [note for note in (judge_note, embedder_note) if note]
+        work.notes += [note for note in (judge_note, embedder_note, quality_note) if note]
         if audit is not None:
             work.policy.drop(PRIVACY, too_near(made, audit))
-        work.run(judge, embedder)
+        work.run(judge, embedder, quality)
         table = work.write(folder.path)
         folder.finish({"selection": table}, kept=int(work.policy.kept.sum()), made=len(made))
     return folder.path
@@ -134,7 +135,8 @@ def kept_rows(persons: pa.Table, selection: pa.Table) -> pa.Table:
     return rows(persons, np.array([verdict[key] for key in keys], dtype=bool))
 
 
-def _pedestrian_judge(options: SelectOptions) -> tuple[Detector | None, str]:
+def pedestrian_judge(options: SelectOptions) -> tuple[Detector | None, str]:
+    """Return the detector that the options ask for, or None, and a sentence that says why it is that one."""
     if options.detector == "none":
         return None, ""
     if options.detector == "auto":
@@ -148,6 +150,10 @@ def _identity_judge(options: SelectOptions, given: Embedder | None) -> tuple[Emb
     if given is not None:
         return given, f"Identity is judged by {given.name}."
     return default_identity_embedder()
+
+
+def _realism_judge(options: SelectOptions) -> tuple[Embedder | None, str]:
+    return default_quality_embedder("Realism is judged") if options.realism is not None else (None, "")
 
 
 class _Selection:
@@ -164,14 +170,14 @@ class _Selection:
         self.calibration: dict[str, Any] = {}
         self.judges: dict[str, str] = {}
 
-    def run(self, judge: Detector | None, embedder: Embedder | None) -> None:
+    def run(self, judge: Detector | None, embedder: Embedder | None, quality: Embedder | None) -> None:
         """Apply the rules in their order."""
         options, policy = self.options, self.policy
         if judge is not None:
             self.judges["detector"] = judge.name
             policy.at_least("pedestrian", scores.pedestrian(self.pictures, judge), self._pedestrian_threshold(judge))
-        if options.realism is not None:
-            policy.at_least("realism", self._realism(), options.realism)
+        if quality is not None and options.realism is not None:
+            policy.at_least("realism", self._realism(quality), options.realism)
         if options.ssim is not None:
             if min(self.height, self.width) < ssim.WINDOW:
                 raise UserError(
@@ -201,7 +207,7 @@ class _Selection:
     def _persons_left(self) -> np.ndarray:
         return np.asarray(self.policy.persons[self.policy.left])
 
-    def _realism(self) -> np.ndarray:
+    def _realism(self, judge: Embedder) -> np.ndarray:
         """Realism among at most as many real training pictures as there is time for, at the made ones' size."""
         if self.real is None or len(self.real) <= scores.NEIGHBOURS:
             raise UserError(
@@ -209,9 +215,7 @@ class _Selection:
                 f"{0 if self.real is None else len(self.real)}; name data that has them, or leave realism out."
             )
         chosen = np.sort(np.random.default_rng(0).permutation(len(self.real))[:REALISM_SAMPLE])
-        judge, told = default_quality_embedder()
         self.judges["realism"] = judge.name
-        self.notes.append(told.replace("Quality is measured", "Realism is judged"))
         return scores.realism(self._left(), pixels(rows(self.real, chosen), self.height, self.width), judge)
 
     def _pedestrian_threshold(self, judge: Detector) -> float:

@@ -15,7 +15,7 @@ from synreid.data.sheets import write_picture
 from synreid.data.table import column, pick, rows, table_fingerprint
 from synreid.features.embedders import Embedder, PixelEmbedder, default_identity_embedder, default_quality_embedder
 from synreid.generate.network import LearnedPictures
-from synreid.quality.privacy import LEAST_HELD_OUT, distances, privacy_table, summarize
+from synreid.quality.privacy import LEAST_HELD_OUT, distances, flags, privacy_table, summarize
 from synreid.quality.privacy_sheet import privacy_sheet
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, read_json, write_json
@@ -24,7 +24,7 @@ from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.log import say
 from synreid.study.audited import VARIATIONS, Made, made_by
 
-STAGE, VERSION = "privacy", 1
+STAGE, VERSION = "privacy", 2
 NUMBERS, PICTURES, SHEET = "privacy.json", "privacy.parquet", "privacy.png"
 HELD_OUT = 4000  # pictures, or as many as there are training pictures
 
@@ -115,6 +115,8 @@ def _write(
 ) -> None:
     real, unseen, pictures = pixels(training, *made.size), pixels(held_out, *made.size), made.pictures()
     found = {name: distances(embedder, real, unseen, pictures) for name, embedder in embedders.items()}
+    told = summarize(found, made.groups, column(held_out, "pid"), made.kind == VARIATIONS)
+    flagged = flags([space.near for space in found.values()], [space["copied"] for space in told["spaces"].values()])
     numbers = {
         "source": made.kind,
         "made": len(pictures),
@@ -124,14 +126,14 @@ def _write(
         "held_out_persons": _persons(held_out),
         "resolution": f"{made.size[0]}x{made.size[1]}",
         "features": {name: embedder.name for name, embedder in embedders.items()},
-        **summarize(found, made.groups, column(held_out, "pid"), made.kind == VARIATIONS),
+        **told,
         "notes": list(notes),
     }
     columns = {"sha256": [picture_sha256(picture) for picture in pictures], **made.columns}
-    table = privacy_table(columns, found, column(training, "sha256"))
+    table = privacy_table(columns, found, column(training, "sha256"), flagged)
     with atomic_path(out / PICTURES) as path:
         pq.write_table(table, path, compression="zstd")
-    write_picture(out / SHEET, privacy_sheet(real, pictures, made.names, found))
+    write_picture(out / SHEET, privacy_sheet(real, pictures, made.names, found, flagged))
     write_json(out / NUMBERS, numbers)
 
 
@@ -180,8 +182,8 @@ def _held_out(data: pa.Table, learned: LearnedPictures | None, training: int) ->
 
 def _spaces(identity: Embedder | None) -> tuple[dict[str, Embedder], list[str]]:
     """Return the spaces that this machine has, and sentences that name them; plain pixels count once."""
-    perceptual, by = default_quality_embedder()
-    told = [by.replace("Quality is measured", "What pictures show is compared")]
+    perceptual, by = default_quality_embedder("What pictures show is compared")
+    told = [by]
     if identity is None:
         identity, by = default_identity_embedder()
         told.append(by)

@@ -30,8 +30,10 @@ from synreid.reid.embed import ReidEmbedder
 from synreid.reid.evaluate import evaluate_model
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps, train
+from synreid.select.calibration import NUMBERS, calibrate, lines
+from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.options import SelectOptions
-from synreid.select.run import SUMMARY, kept_rows, read_selection, select
+from synreid.select.run import SUMMARY, kept_rows, pedestrian_judge, read_selection, select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json, write_text
 from synreid.stage.fingerprint import fingerprint, plain
@@ -46,6 +48,8 @@ from synreid.study.variations import variation_pools
 VERSION = 1
 STUDY = "study.json"
 ORIGIN = "origin.json"
+CALIBRATED = "calibration"
+CALIBRATION = CalibrationOptions(pairs=1000, pictures=200)  # some seconds with one detector
 OTHERS = "selection_by_"  # keys of what the recipe's other selections say of themselves
 JUDGE_SHARE = 2 / 3  # of the training persons; the others calibrate the consistency rule
 
@@ -134,6 +138,7 @@ class _Study:
             "selection": _summary(material, "select"),
             "selection_variations": _summary(material, "select-variations"),
             **{f"{OTHERS}{name}": _summary(material, f"select-by-{name}") for name in self.recipe.selections},
+            "calibration": self._calibration(),
             "origin": self._origin(material),
             "data": self._data_facts(material),
             "notes": self.notes,
@@ -163,6 +168,7 @@ class _Study:
         sampler = StyleSampler.load(generator)
         resolution = f"{sampler.height}x{sampler.width}"
         material = Material(real, test, {}, resolution, generator, [])
+        self._calibrate(material)
         if recipe.amounts:
             persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
             ways = {"persons": (out / "select", recipe.select)}
@@ -191,14 +197,32 @@ class _Study:
         real = material.real
         if not way.identity:
             return select(persons, real, out, way)
-        taught = subset(real, fraction=JUDGE_SHARE, seed=self.recipe.subset.seed)
-        seen = set(column(taught, "pid"))
-        unseen = [pid for pid in set(column(real, "pid")) if pid not in seen]
-        options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
-        judge = ReidEmbedder(train(taught, None, self.out / "reid" / "judge", options))
-        folder = select(persons, real, out, way, judge, calibration=pick(real, pid=unseen))
-        self._note_taught(read_selection(folder), seen)
+        judge, unseen, taught = self._judge(material)
+        folder = select(persons, real, out, way, judge, calibration=unseen)
+        self._note_taught(read_selection(folder), taught)
         return folder
+
+    def _judge(self, material: Material) -> tuple[ReidEmbedder, pa.Table, set[str]]:
+        """Return a model of two thirds of the persons, the pictures of the others, and whom it has learned."""
+        real = material.real
+        learned = subset(real, fraction=JUDGE_SHARE, seed=self.recipe.subset.seed)
+        taught = set(column(learned, "pid"))
+        unseen = [pid for pid in set(column(real, "pid")) if pid not in taught]
+        options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
+        judge = ReidEmbedder(train(learned, None, self.out / "reid" / "judge", options))
+        return judge, pick(real, pid=unseen), taught
+
+    def _calibrate(self, material: Material) -> None:
+        """Measure what the scores of selection tell apart on this set; one that is too small for it gets a note."""
+        judge, unseen, _ = self._judge(material) if self.recipe.select.identity else (None, material.real, set())
+        detector, _ = pedestrian_judge(self.recipe.select)
+        detectors = [detector] if detector is not None else []
+        options = dataclasses.replace(CALIBRATION, resolution=material.resolution)
+        realism = self.recipe.select.realism is not None
+        try:
+            calibrate(unseen, self.out / CALIBRATED, options, judge, detectors=detectors, realism=realism)
+        except UserError as error:
+            self.notes.append(f"What selection's scores tell apart was not measured: {error}")
 
     def _note_taught(self, selection: pa.Table, taught: set[str]) -> None:
         """Note how many pictures were kept of persons whom the judge had learned from, if there are any."""
@@ -324,6 +348,10 @@ class _Study:
             write_json(path, origin_auc(real, made, persons, made_persons, height, width))
         facts: dict[str, Any] = read_json(path)
         return facts
+
+    def _calibration(self) -> list[dict[str, Any]]:
+        found = self.out / CALIBRATED / NUMBERS
+        return lines(read_json(found)) if found.exists() else []
 
     def _data_facts(self, material: Material) -> dict[str, Any]:
         splits = column(material.test, "split")
