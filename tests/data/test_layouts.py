@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synreid.data.decode import picture_sha256, read_picture
-from synreid.data.layouts import csvfile, folders, market1501
+from synreid.data.layouts import csvfile, cuhk01, folders, market1501, msmt17
 from synreid.data.layouts.entry import WRONG_NAME, WRONG_PLACE, WRONG_ROW, Entry, source_name
 from synreid.data.scan import listing, open_data, scan
 from synreid.data.table import column, from_columns, paths, pick
@@ -181,3 +181,44 @@ def test_csv_that_is_no_table_is_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_bytes(b"path,pid,camera\n\xff\xfe\x00,1,1\n")
     with pytest.raises(UserError, match="UTF-8"):
         csvfile.read(tmp_path / "mine.csv")
+
+
+def test_msmt17s_lists_say_who_is_tested(tmp_path: Path, picture) -> None:
+    lists = {
+        "train": ["0000/0000_000_01_0303morning_0015_1.jpg 0", "nonsense 0"],
+        "val": ["0000/0000_001_14_0303noon_0020_0.jpg 0"],
+        "query": ["0000/0000_000_05_0303noon_0001_1.jpg 0"],
+        "gallery": ["0000/0000_001_06_0303noon_0002_1.jpg 0"],
+    }
+    for split, lines in lists.items():
+        (tmp_path / f"list_{split}.txt").write_text("\n".join(lines) + "\n")
+        for seed, line in enumerate(line for line in lines if "/" in line):
+            picture(tmp_path / ("test" if split in ("query", "gallery") else "train") / line.split()[0], seed)
+    found = listing(tmp_path)
+    assert found.layout == "MSMT17"
+    assert [(e.pid, e.camera, e.split) for e in found.entries] == [
+        ("msmt17/0000", "msmt17/c1", "train"),
+        ("msmt17/0000", "msmt17/c14", "train"),
+        ("msmt17/t0000", "msmt17/c5", "query"),
+        ("msmt17/t0000", "msmt17/c6", "gallery"),
+    ]
+    assert found.left_out == [(WRONG_NAME, "list_train.txt: nonsense")]
+    (tmp_path / "test").rename(tmp_path / "mask_test_v2")
+    assert msmt17.read(tmp_path).entries[-1].path == "mask_test_v2/0000/0000_001_06_0303noon_0002_1.jpg"
+    (tmp_path / "train").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="no folder train or mask_train_v2"):
+        msmt17.read(tmp_path)
+
+
+def test_cuhk01s_names_say_person_and_camera(tmp_path: Path, picture) -> None:
+    for seed, name in enumerate(("0001001.png", "0001003.png", "0971004.png", "0971005.png")):
+        picture(tmp_path / name, seed)
+    found = listing(tmp_path)
+    assert (found.layout, found.left_out) == ("CUHK01", [(WRONG_NAME, "0971005.png")])
+    assert [(e.pid, e.camera) for e in found.entries] == [
+        ("cuhk01/0001", "cuhk01/c1"),
+        ("cuhk01/0001", "cuhk01/c2"),
+        ("cuhk01/0971", "cuhk01/c2"),
+    ]
+    picture(tmp_path / "holiday.png", 9)
+    assert not cuhk01.matches(tmp_path)

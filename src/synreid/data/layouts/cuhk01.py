@@ -1,0 +1,38 @@
+"""The layout of CUHK01: one flat folder, whose names hold person and picture, two pictures by each of two cameras."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from synreid.data.decode import is_picture_name
+from synreid.data.layouts.entry import WRONG_NAME, Entry, Listing
+
+NAME = re.compile(r"(\d{4})(\d{3})\.png", re.IGNORECASE | re.ASCII)
+PICTURES = (1, 2, 3, 4)  # of each person: the first two by camera 1, the others by camera 2
+
+
+def matches(root: Path) -> bool:
+    """Tell whether the pictures in `root` are named as CUHK01's: seven digits."""
+    names = [path.name for path in root.iterdir() if is_picture_name(path.name)]
+    return bool(names) and all(NAME.fullmatch(name) for name in names)
+
+
+def read(root: Path) -> Listing:
+    """List the pictures of a folder in CUHK01's layout (Li, Zhao and Wang, ACCV 2012), such as 0001003.png.
+
+    The set has no split of its own: papers draw 485 or 871 of the 971 persons to train with, so it is split by person,
+    seeded, as plain folders are.
+    """
+    listing = Listing("CUHK01", "cuhk01", str(root), [], [], 0)
+    ignored = 0
+    for path in sorted(path for path in root.iterdir() if path.is_file()):
+        found = NAME.fullmatch(path.name)
+        if not is_picture_name(path.name):
+            ignored += 1
+        elif found is None or int(found[2]) not in PICTURES:
+            listing.left_out.append((WRONG_NAME, path.name))
+        else:
+            camera = f"cuhk01/c{1 if int(found[2]) <= 2 else 2}"
+            listing.entries.append(Entry(path.name, f"cuhk01/{found[1]}", camera))
+    return listing._replace(ignored=ignored)
