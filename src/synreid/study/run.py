@@ -25,9 +25,7 @@ from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
 from synreid.label.strategies import TAUGHT
 from synreid.quality.origin import origin_auc
-from synreid.reid.command import run_command
 from synreid.reid.embed import ReidEmbedder
-from synreid.reid.evaluate import evaluate_model
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps, train
 from synreid.select.calibration import NUMBERS, calibrate, lines
@@ -41,7 +39,9 @@ from synreid.stage.folder import RUN, StageFolder, now, read_run
 from synreid.stage.log import say
 from synreid.study.answer import answer_of, differences_of, headline_arm, summary_of
 from synreid.study.arms import Arm, arms_of, draw_persons, draw_variations
+from synreid.study.engine import check_workers, run_jobs
 from synreid.study.guard import check_no_leak
+from synreid.study.jobs import Job
 from synreid.study.recipe import Recipe, Subset, load_recipe
 from synreid.study.variations import variation_pools
 
@@ -49,6 +49,7 @@ VERSION = 1
 STUDY = "study.json"
 ORIGIN = "origin.json"
 CALIBRATED = "calibration"
+WORKERS_LOG = "workers.log"
 CALIBRATION = CalibrationOptions(pairs=1000, pictures=200)  # some seconds with one detector
 OTHERS = "selection_by_"  # keys of what the recipe's other selections say of themselves
 JUDGE_SHARE = 2 / 3  # of the training persons; the others calibrate the consistency rule
@@ -67,14 +68,21 @@ class Material:
 
 
 def run_study(
-    recipe: str, data: Path | None, out: Path, gan: Path | None = None, camera_pattern: str | None = None
+    recipe: str,
+    data: Path | None,
+    out: Path,
+    gan: Path | None = None,
+    camera_pattern: str | None = None,
+    workers: int = 1,
 ) -> Path:
     """Run the study that `recipe` (a shipped name or a YAML file) describes and return its folder `out`.
 
     `data` is the user's folder; left out, the recipe's own `street` is drawn. `gan` is the folder of a finished
-    generator to use instead of training one. A study that was cut off goes on where it stopped.
-    Raises UserError for data or a recipe that cannot give an answer.
+    generator to use instead of training one. `workers` trainings run at a time, with their share of the cores each. A
+    study that was cut off goes on where it stopped.
+    Raises UserError for data or a recipe that cannot give an answer, and for more workers than cores.
     """
+    check_workers(workers)
     wanted = load_recipe(recipe)
     table = open_data(data, camera_pattern) if data is not None else None
     if table is None and wanted.street is None:
@@ -92,7 +100,7 @@ def run_study(
             if table is None:
                 table = open_data(_drawn(wanted, out / "street"))
             name = Path(data).resolve().name if data is not None else "street"
-            result = _Study(wanted, table, name, out, gan).run()
+            result = _Study(wanted, table, name, out, gan, workers).run()
             result |= {"machine": folder.run["machine"], "started": folder.run["started"], "finished": now()}
             result["config"] = asked
             write_json(out / STUDY, result)
@@ -110,8 +118,10 @@ def _drawn(recipe: Recipe, folder: Path) -> Path:
 class _Study:
     """One run of a recipe on one data set."""
 
-    def __init__(self, recipe: Recipe, table: pa.Table, name: str, out: Path, gan: Path | None) -> None:
-        self.recipe, self.table, self.name, self.out, self.gan = recipe, table, name, out, gan
+    def __init__(
+        self, recipe: Recipe, table: pa.Table, name: str, out: Path, gan: Path | None, workers: int = 1
+    ) -> None:
+        self.recipe, self.table, self.name, self.out, self.gan, self.workers = recipe, table, name, out, gan, workers
         self.arms = arms_of(recipe)
         self.notes: list[str] = []
         self.times: dict[str, float] = {}
@@ -236,39 +246,39 @@ class _Study:
 
     def _trainings(self, material: Material) -> list[dict[str, Any]]:
         """Train and evaluate every arm with every seed, seed by seed, so that a cut-off study is balanced."""
-        results: list[dict[str, Any]] = []
-        total = len(self.arms) * len(self.recipe.seeds)
+        jobs = [self._job(arm, seed, material) for seed in self.recipe.seeds for arm in self.arms]
+        results: dict[int, dict[str, Any]] = {}
         start = time.monotonic()
-        for seed in self.recipe.seeds:
-            for arm in self.arms:
-                done = len(results)
-                left = (time.monotonic() - start) / done * (total - done) / 60 if done else None
-                say(
-                    f"training {done + 1} of {total}: {arm.title}, seed {seed}"
-                    + (f" (about {left:.0f} min left)" if left is not None else "")
-                )
-                results.append(self._training(arm, seed, material))
-                write_json(self.out / "results.json", results)
-        self.times["re-ID"] = round(sum(result["seconds"] for result in results), 1)
-        return results
 
-    def _training(self, arm: Arm, seed: int, material: Material) -> dict[str, Any]:
-        folder = self.out / "reid" / arm.name / str(seed)
-        made = self._drawn(arm, seed, material)
-        options = self._reid_options(arm, seed, material)
-        if self.recipe.command is not None:
-            query, gallery = (pick(material.test, split=split) for split in ("query", "gallery"))
-            real = material.real if arm.real else material.real.slice(0, 0)
-            summary = run_command(self.recipe.command, real, made, query, gallery, folder, seed, options.steps).summary
-        else:
-            real_or_none = material.real if arm.real else None
-            tables = [part for part in (real_or_none, made) if part is not None]
-            teacher = self.out / "reid" / "real" / str(seed) if arm.labels in TAUGHT else None
-            train(tables[0], tables[1] if len(tables) > 1 else None, folder, options, arm.labels, teacher=teacher)
-            summary = evaluate_model(folder, material.test).summary
-        seconds = read_json(folder / RUN)["seconds"]
-        wanted = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
-        return {"arm": arm.name, "seed": seed, **{key: summary[key] for key in wanted}, "seconds": seconds}
+        def started(place: int) -> None:
+            left = ""
+            if results:
+                minutes = (time.monotonic() - start) / len(results) * (len(jobs) - len(results)) / 60
+                left = f" (about {minutes:.0f} min left)"
+            say(f"training {place + 1} of {len(jobs)}: {jobs[place].title}, seed {jobs[place].seed}{left}")
+
+        def finished(place: int, result: dict[str, Any]) -> None:
+            results[place] = result
+            write_json(self.out / "results.json", [results[known] for known in sorted(results)])
+
+        run_jobs(jobs, self.workers, self.out / WORKERS_LOG, started, finished)
+        self.times["re-ID"] = round(sum(result["seconds"] for result in results.values()), 1)
+        return [results[place] for place in range(len(jobs))]
+
+    def _job(self, arm: Arm, seed: int, material: Material) -> Job:
+        return Job(
+            arm.name,
+            arm.title,
+            seed,
+            self.out / "reid" / arm.name / str(seed),
+            material.real if arm.real else None,
+            self._drawn(arm, seed, material),
+            material.test,
+            self._reid_options(arm, seed, material),
+            arm.labels,
+            teacher=self.out / "reid" / "real" / str(seed) if arm.labels in TAUGHT else None,
+            command=self.recipe.command,
+        )
 
     def _drawn(self, arm: Arm, seed: int, material: Material) -> pa.Table | None:
         if arm.persons:

@@ -12,6 +12,7 @@ def study(
     out: Path,
     data: Path | None = None,
     gan: Path | None = None,
+    workers: int = 1,
     camera_pattern: str | None = None,
 ) -> None:
     """Answer the question: do artificial persons help? Generator, persons, selection, all arms, all seeds, report.
@@ -22,13 +23,14 @@ def study(
         out: Folder for everything that the study makes.
         data: Folder or CSV file of person pictures; left out, the recipe's embedded set is drawn.
         gan: Folder of a finished generator to use instead of training one.
+        workers: Trainings of re-ID models at a time, each with its share of the cores.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.report.page import write_report
     from synreid.stage.files import read_json
     from synreid.study.run import STUDY, run_study
 
-    run_study(recipe, data, out, gan, camera_pattern)
+    run_study(recipe, data, out, gan, camera_pattern, workers)
     report_path = write_report(out)
     print(_table(read_json(out / STUDY)))
     print(f"report: {report_path.resolve()}")
