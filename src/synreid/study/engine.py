@@ -56,8 +56,11 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path, started: Started, fin
             _run_side_by_side(pool, jobs, workers, started, finished)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - others:
+            left = set(multiprocessing.active_children()) - others
+            for process in left:
                 process.terminate()
+            for process in left:
+                process.join()
             if isinstance(error, BrokenProcessPool):
                 raise UserError(
                     f"a worker was killed, perhaps for want of memory; run the same command again with fewer than "
