@@ -9,8 +9,8 @@ import pytest
 from synreid.data.decode import picture_sha256, read_picture
 from synreid.data.layouts import csvfile, cuhk01, folders, market1501, msmt17
 from synreid.data.layouts.entry import WRONG_NAME, WRONG_PLACE, WRONG_ROW, Entry, source_name
-from synreid.data.scan import listing, open_data, scan
-from synreid.data.table import column, from_columns, paths, pick
+from synreid.data.scan import listing, scan
+from synreid.data.table import column, paths, pick
 from synreid.stage.errors import UserError
 
 
@@ -68,35 +68,12 @@ def test_sources_are_named_by_their_folder() -> None:
     assert source_name("...") == "pictures"
 
 
-def test_writing_market_and_reading_it_gives_the_same_pictures(market: Path, tmp_path: Path) -> None:
-    table = open_data(market)
-    market1501.write_market1501(table, tmp_path / "Market-copy")
-    again = open_data(tmp_path / "Market-copy")
-    names = ("sha256", "pid", "camera", "split", "junk", "frame")
-
-    def facts(one) -> list[tuple[str, ...]]:
-        return sorted(zip(*(map(str, column(one, name)) for name in names), strict=True))
-
-    assert facts(again) == facts(table)
-    with pytest.raises(UserError, match="not empty"):
-        market1501.write_market1501(table, tmp_path / "Market-copy")
-
-
-def test_writing_names_that_are_no_numbers(tmp_path: Path, picture) -> None:
-    for place, name in enumerate(["anna/c1.png", "anna/c2.png", "bert/c1.png", "bert/c1_more.png"]):
-        picture(tmp_path / "people" / name, place)
-    table = scan(tmp_path / "people").table
-    table = table.set_column(table.column_names.index("split"), "split", [["train"] * 4])
-    market1501.write_market1501(table, tmp_path / "out")
-    again = scan(tmp_path / "out").table
-    assert sorted(column(again, "sha256")) == sorted(column(table, "sha256"))
-    assert sorted(column(again, "pid")) == ["out/0001", "out/0001", "out/0002", "out/0002"]
-
-
-def test_writing_rows_without_identity_is_the_users_error(tmp_path: Path) -> None:
-    table = from_columns(path=["lost.png"], sha256=["a"], camera="c1", split="train")
-    with pytest.raises(UserError, match=r"lost\.png has no pid"):
-        market1501.write_market1501(table, tmp_path / "out")
+def test_folders_of_splits_are_not_taken_for_market(tmp_path: Path, picture) -> None:
+    for seed, split in enumerate(("train", "query", "gallery")):
+        picture(tmp_path / split / "anna" / "c1_1.png", seed)
+    assert [(e.pid.split("/")[1], e.split) for e in listing(tmp_path).entries] == [
+        ("anna", split) for split in ("gallery", "query", "train")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from synreid.data.scan import open_data
 from synreid.data.table import pick
 from synreid.reid.options import ReidOptions
 from synreid.stage.errors import UserError
-from synreid.study.engine import check_workers, cores_here, run_jobs
+from synreid.stage.machine import cores
+from synreid.study.engine import check_workers, run_jobs
 from synreid.study.jobs import Job
 
-needs_cores = pytest.mark.skipif(cores_here() < 2, reason="two workers need two cores")
+needs_cores = pytest.mark.skipif(cores() < 2, reason="two workers need two cores")
 # what a trained model would leave: features, here one-hot; and whether its teacher was there, on which cores' share
 SCRIPT = """
 import csv, os, sys
@@ -62,7 +63,7 @@ def test_two_at_a_time_give_what_one_gives(job: Callable[..., Job], tmp_path: Pa
     assert [results[place]["arm"] for place in range(3)] == ["taught", "real", "other"]
     assert all(result["map"] == 1.0 for result in results.values())
     share = (tmp_path / "real" / "summary.txt").read_text()
-    assert share == str(max(1, cores_here() // 2))
+    assert share == str(max(1, cores() // 2))
     assert "running" in (tmp_path / "log").read_text()
     before = os.environ.get("OMP_NUM_THREADS")
     assert run(jobs, 1, tmp_path / "log") == ([0, 1, 2], results), "all are done, so nothing is trained again"
@@ -96,6 +97,6 @@ def _read(path: Path) -> bytes:
 
 def test_more_workers_than_cores_are_refused() -> None:
     check_workers(1)
-    for workers in (0, cores_here() + 1):
-        with pytest.raises(UserError, match=f"workers is {workers}, but must lie in 1 to {cores_here()}"):
+    for workers in (0, cores() + 1):
+        with pytest.raises(UserError, match=f"workers is {workers}, but must lie in 1 to {cores()}"):
             check_workers(workers)

@@ -15,7 +15,7 @@ import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from synreid.cli.commands import data, encoder, gan, persons, reid, select, study
+from synreid.cli.commands import data, encoder, exchange, gan, persons, reid, select, study
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
 from synreid.invert.options import ENCODER_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
@@ -26,7 +26,7 @@ GROUPS = {
     "data": "look at a data set, or draw the embedded one",
     "gan": "train a generator",
     "encoder": "from real pictures to a generator's styles",
-    "persons": "make artificial persons, or variations of real ones",
+    "persons": "make artificial persons or variations of real ones, or take over others'",
     "select": "keep the good pictures",
     "reid": "train and evaluate re-ID models",
 }
@@ -43,12 +43,14 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "encoder measure": encoder.encoder_measure,
     "persons make": persons.persons_make,
     "persons vary": persons.persons_vary,
+    "persons import": exchange.persons_import,
     "select run": select.select_run,
     "select calibrate": select.select_calibrate,
     "select report": select.select_report,
     "reid train": reid.reid_train,
     "reid evaluate": reid.reid_evaluate,
     "privacy": persons.privacy,
+    "export": exchange.export,
     "study": study.study,
     "report": study.report,
 }

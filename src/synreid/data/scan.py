@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from synreid.data.cache import cache_folder
 from synreid.data.decode import PictureError, picture_sha256, read_picture
-from synreid.data.layouts import csvfile, folders, market1501
+from synreid.data.layouts import csvfile, cuhk01, folders, market1501, msmt17, plain
 from synreid.data.layouts.entry import WRONG_NAME, Listing
 from synreid.data.rules import MISSING, STOPS, Problem, file_problems, table_problems
 from synreid.data.splits import split_identities
@@ -59,8 +59,8 @@ class _Seen(NamedTuple):
 
 
 def listing(path: Path, camera_pattern: str | None = None) -> Listing:
-    """List the pictures of a CSV file, of a folder in Market-1501's layout (or of one that holds one such folder), or
-    of a folder with a folder for each person. Raises UserError where `path` is none of these.
+    """List the pictures of a CSV file, of a folder in Market-1501's layout (or of one that holds one such folder), in
+    MSMT17's or CUHK01's, or of a folder with a folder for each person. Raises UserError where `path` is none of these.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -83,7 +83,10 @@ def _read(path: Path, camera_pattern: str | None) -> Listing:
             raise UserError(f"{path} is neither a folder nor a .csv file; name one that holds or lists pictures.")
         return csvfile.read(path)
     inner = _market_folder(path)
-    return folders.read(path, camera_pattern) if inner is None else market1501.read(inner)
+    if inner is not None:
+        return market1501.read(inner)
+    named = next((layout for layout in (msmt17, cuhk01) if layout.matches(path)), None)
+    return folders.read(path, camera_pattern) if named is None else named.read(path)
 
 
 def _speakable(found: Listing) -> Listing:
@@ -113,7 +116,21 @@ def scan(path: Path, camera_pattern: str | None = None) -> Scan:
     Pictures that break a rule by themselves are not in the table but among the problems. Splits are the folder's own,
     or null. Raises UserError where nothing is found.
     """
-    found = listing(path, camera_pattern)
+    return _scanned(listing(path, camera_pattern))
+
+
+def scan_plain(path: Path) -> Scan:
+    """Read all pictures under a folder as `scan` does, but without identities, cameras or splits.
+
+    Raises UserError where there is no such folder, or no picture in it.
+    """
+    try:
+        return _scanned(_speakable(plain.read(Path(path).expanduser().resolve())))
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be listed ({error.strerror}); check its rights.") from error
+
+
+def _scanned(found: Listing) -> Scan:
     seen, broken = _decoded(found)
     entries = [entry for entry in found.entries if entry.path in seen]
     facts = [seen[entry.path] for entry in entries]

@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
     """Return processor, cores, memory in GiB, platform, versions and the commit (null outside a checkout)."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpu": _gpu_name(),
         "platform": platform.platform(),
@@ -36,6 +36,11 @@ def machine() -> dict[str, Any]:
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "commit": _commit(),
     }
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

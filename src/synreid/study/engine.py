@@ -16,6 +16,7 @@ from typing import Any
 
 from synreid.stage.errors import UserError
 from synreid.stage.log import console
+from synreid.stage.machine import cores
 from synreid.study.jobs import Job, run_job
 
 Started = Callable[[int], None]
@@ -26,14 +27,8 @@ THREADS = "OMP_NUM_THREADS"  # which PyTorch reads once, when it is loaded
 
 def check_workers(workers: int) -> None:
     """Raise UserError for fewer than one worker, or more than there are cores to work on."""
-    cores = cores_here()
-    if not 1 <= workers <= cores:
-        raise UserError(f"workers is {workers}, but must lie in 1 to {cores}, the cores of this machine; correct it.")
-
-
-def cores_here() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not 1 <= workers <= cores():
+        raise UserError(f"workers is {workers}, but must lie in 1 to {cores()}, the cores of this machine; correct it.")
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, log: Path, started: Started, finished: Finished) -> None:
@@ -92,7 +87,7 @@ def _run_side_by_side(
 def _shared_cores(workers: int) -> Iterator[None]:
     """Let processes that are started here compute with their share of the cores."""
     before = os.environ.get(THREADS)
-    os.environ[THREADS] = str(max(1, cores_here() // workers))
+    os.environ[THREADS] = str(max(1, cores() // workers))
     try:
         yield
     finally:

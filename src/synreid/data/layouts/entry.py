@@ -12,7 +12,7 @@ class Entry(NamedTuple):
     """One picture: `path` is relative to the layout's root, `pid` and `camera` carry the source before a slash."""
 
     path: str
-    pid: str
+    pid: str | None
     camera: str | None = None
     frame: int | None = None
     split: str | None = None

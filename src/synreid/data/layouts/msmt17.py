@@ -44,9 +44,7 @@ def _folder(root: Path, part: str) -> str:
     for name in FOLDERS[part]:
         if (root / name).is_dir():
             return name
-    raise UserError(
-        f"{root} has MSMT17's lists, but no folder {' or '.join(FOLDERS[part])}; unpack the pictures."
-    )
+    raise UserError(f"{root} has MSMT17's lists, but no folder {' or '.join(FOLDERS[part])}; unpack the pictures.")
 
 
 def _lines(path: Path) -> list[str]:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import shutil
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,9 +21,10 @@ from synreid.data.street.options import StreetOptions
 from synreid.data.street.persons import draw_person
 from synreid.data.street.picture import Picture, draw_picture
 from synreid.data.street.world import GALLERY, QUERY, TRAIN, Shot, plan
-from synreid.stage.errors import UserError
 from synreid.stage.log import warn
+from synreid.stage.machine import cores
 from synreid.stage.progress import Bar, progress
+from synreid.stage.whole import whole_folder
 
 TRUTH = "truth.parquet"
 QUALITY = 95
@@ -44,34 +41,12 @@ def draw_street(out: Path, options: StreetOptions, workers: int | None = None) -
     """
     out = Path(out)
     everything = plan(options)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and is not an empty folder; name another folder, or remove it first.")
-    with _whole_folder(out) as folder, progress("drawing street", total=len(everything), unit="pictures") as bar:
+    with whole_folder(out) as folder, progress("drawing street", total=len(everything), unit="pictures") as bar:
         for name in (TRAIN, QUERY, GALLERY):
             (folder / name).mkdir()
-        rows = _draw(everything, options, folder, workers or _cores(), bar)
+        rows = _draw(everything, options, folder, workers or cores(), bar)
         _write_truth(rows, options, folder / TRUTH)
     return out
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that becomes `out` if all goes well and is removed if not."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); make room or choose another folder.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _draw(everything: list[Shot], options: StreetOptions, folder: Path, workers: int, bar: Bar) -> list[dict[str, Any]]:
