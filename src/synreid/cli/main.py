@@ -15,7 +15,7 @@ import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from synreid.cli.commands import data, encoder, exchange, gan, persons, reid, select, study
+from synreid.cli.commands import data, encoder, exchange, gan, persons, reid, search, select, study
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
 from synreid.invert.options import ENCODER_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
@@ -28,7 +28,7 @@ GROUPS = {
     "encoder": "from real pictures to a generator's styles",
     "persons": "make artificial persons or variations of real ones, or take over others'",
     "select": "keep the good pictures",
-    "reid": "train and evaluate re-ID models",
+    "reid": "train, evaluate and search with re-ID models",
 }
 COMMANDS: dict[str, Callable[..., Any]] = {
     "data check": data.data_check,
@@ -49,6 +49,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "select report": select.select_report,
     "reid train": reid.reid_train,
     "reid evaluate": reid.reid_evaluate,
+    "reid index": search.reid_index,
+    "reid search": search.reid_search,
+    "reid onnx": search.reid_onnx,
     "privacy": persons.privacy,
     "export": exchange.export,
     "study": study.study,

@@ -13,6 +13,7 @@ import onnxruntime
 import timm
 import torch
 
+from synreid.data.decode import resize
 from synreid.features import registry
 from synreid.features.inception import InceptionEmbedder
 from synreid.stage.device import choose_device
@@ -69,10 +70,12 @@ class OsnetEmbedder:
 
 
 class OnnxEmbedder:
-    """A user's own network: an ONNX file whose one input is float32 `[N, 3, H, W]` with H and W fixed.
+    """A user's own network: an ONNX file with one input, float32 `[N, 3, H, W]` or uint8 `[N, H, W, 3]`.
 
-    It is fed RGB in 0 to 1 less ImageNet's mean over ImageNet's standard deviation; a network that wants other values
-    must begin by making them of these. Its first output, flattened, is the features. Raises UserError for another file.
+    H and W are fixed. Floats are RGB in 0 to 1 less ImageNet's mean over ImageNet's standard deviation; a network that
+    wants other values must begin by making them of these. Whole numbers are RGB as it is, which is what `reid onnx`
+    writes; pictures pass through the resolution that the file's metadata name as `through` first. The first output,
+    flattened, is the features. Raises UserError for another file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,13 +86,18 @@ class OnnxEmbedder:
         except Exception as error:  # ONNX Runtime raises kinds of its own
             raise UserError(f"{path} cannot be read as an ONNX network ({error}); export it again.") from error
         inputs = self._session.get_inputs()
-        shape = inputs[0].shape if len(inputs) == 1 and inputs[0].type == "tensor(float)" else []
-        if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) for side in shape[2:]):
+        kind = inputs[0].type if len(inputs) == 1 else None
+        self._whole = kind == "tensor(uint8)"
+        shape = inputs[0].shape if kind in ("tensor(uint8)", "tensor(float)") else []
+        channels, sides = (shape[3:], shape[1:3]) if self._whole else (shape[1:2], shape[2:])
+        if len(shape) != 4 or channels != [3] or not all(isinstance(side, int) for side in sides):
             found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
             raise UserError(
-                f"{path} takes {found}, but must take one float32 input [N, 3, H, W] with fixed H and W; export it so."
+                f"{path} takes {found}, but must take one float32 input [N, 3, H, W], or uint8 [N, H, W, 3], with "
+                "fixed H and W; export it so."
             )
-        self.height, self.width = shape[2:]
+        self.height, self.width = sides
+        self._through = _through(self._session) or (self.height, self.width)
         self._input = inputs[0].name
         self._batch = shape[0] if isinstance(shape[0], int) else None
         digest = file_digest(path)
@@ -102,13 +110,19 @@ class OnnxEmbedder:
         parts = []
         size = self._batch or BATCH
         for start in range(0, len(pictures), size):
-            block = _imagenet_values(resized(pictures[start : start + size], self.height, self.width))
+            block = self._fed(pictures[start : start + size])
             count = len(block)
             if self._batch:  # a network of a fixed batch is fed whole ones
-                block = np.concatenate([block, np.zeros((size - count, *block.shape[1:]), dtype=np.float32)])
+                block = np.concatenate([block, np.zeros((size - count, *block.shape[1:]), dtype=block.dtype)])
             features = self._session.run(None, {self._input: block})[0]
             parts.append(features.reshape(len(block), -1)[:count].astype(np.float32, copy=False))
         return np.concatenate(parts)
+
+    def _fed(self, pictures: np.ndarray) -> np.ndarray:
+        if not self._whole:
+            return _imagenet_values(resized(pictures, self.height, self.width))
+        first = np.stack([resize(np.asarray(picture), *self._through) for picture in pictures])
+        return resized(first, self.height, self.width)
 
 
 class EfficientNetLite0:
@@ -202,6 +216,12 @@ def _imagenet_values(pictures: np.ndarray) -> np.ndarray:
 def onnx_session(name: str) -> Any:
     """An ONNX Runtime session on the CPU for a network of the registry, with as many threads as torch may use."""
     return _session(registry.locate(name))
+
+
+def _through(session: Any) -> tuple[int, int] | None:
+    """The resolution, as (height, width), that the metadata of `reid onnx` name; None without one."""
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", session.get_modelmeta().custom_metadata_map.get("through", ""))
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _session(path: Path) -> Any:

@@ -1,0 +1,186 @@
+"""The stage that makes a gallery searchable: features of unit length, picture table, and clusters of a large one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synreid.data.table import TABLE, column, read_table, table_fingerprint, write_table
+from synreid.quality.neighbours import unit_length
+from synreid.reid.embed import ReidModel, embed_table, load_model
+from synreid.reid.gallery import persons_of
+from synreid.reid.index_options import IndexOptions
+from synreid.reid.train import MODEL
+from synreid.reid.train import STAGE as REID
+from synreid.reid.vectors import (
+    TOP,
+    Clusters,
+    build_clusters,
+    load_faiss,
+    nearest_exact,
+    read_clusters,
+    write_clusters,
+)
+from synreid.stage.errors import UserError
+from synreid.stage.files import atomic_path
+from synreid.stage.fingerprint import file_digest
+from synreid.stage.folder import StageFolder, read_run
+
+STAGE, VERSION = "reid-index", 1
+FEATURES, CLUSTERS = "features.npy", "clusters.faiss"
+PART = 16_384  # pictures embedded between two savings; Market-1501's gallery is one part, whose pixels are cached so
+
+
+@dataclass(frozen=True)
+class GalleryIndex:
+    """A finished index, opened: features lie on the disk until a search looks at them."""
+
+    folder: Path
+    run: dict[str, Any]
+    """What its run.json says: `config`, `inputs`, and of clusters `recall_at_10`, `probes` and `clusters`."""
+    table: pa.Table
+    features: np.ndarray
+    """float32 [G, D] of unit length, one row a picture of `table`."""
+    clusters: Clusters | None
+    """None where search is exact."""
+
+    def check_top(self, top: int) -> None:
+        """Raise UserError unless that many pictures can be found."""
+        count = len(self.features)
+        if not 1 <= top <= count:
+            raise UserError(f"top is {top}, but {self.folder} holds {count:,} pictures; ask for 1 to {count:,}.")
+
+    def search(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the `top` pictures most like each of `queries`, float32 [Q, D] of unit length, the most alike first.
+
+        Cosine similarities, float32 [Q, top], and rows of the table, int64 [Q, top]; equal ones stand by their rows
+        where search is exact. Raises UserError for a `top` below 1 or above the number of pictures, for queries of
+        another model, and for damaged features.
+        """
+        self.check_top(top)
+        width = self.features.shape[1]
+        if queries.shape[1:] != (width,):
+            raise UserError(f"queries are {queries.shape}, but {self.folder} has features of {width} numbers.")
+        if self.clusters is not None:
+            return self.clusters.nearest(queries, top)
+        try:
+            return nearest_exact(self.features, queries, top)
+        except ValueError as error:
+            raise UserError(f"{self.folder / FEATURES} is damaged: {error} {_AGAIN.format(self.folder)}") from error
+
+
+_AGAIN = "Remove {} and index the gallery again."
+
+
+def model_mark(folder: Path) -> str:
+    """Return what tells a finished `reid train` from another: its training's fingerprint and its weights' digest.
+
+    Raises UserError when the folder is not one, was cut off, or has no weights.
+    """
+    run = read_run(folder, REID)
+    if not (folder / MODEL).is_file():
+        raise UserError(f"{folder / MODEL} does not exist; remove {folder} and train again.")
+    return f"{run['fingerprint']} {file_digest(folder / MODEL)[:16]}"
+
+
+def index_gallery(
+    model: Path,
+    table: pa.Table,
+    out: Path,
+    options: IndexOptions | None = None,
+    asked: dict[str, Any] | None = None,
+    device: str = "auto",
+) -> Path:
+    """Embed the pictures of `table` by a finished `reid train` folder and return `out`, a stage folder to search in.
+
+    Writes features.npy (float32 [G, D] of unit length) and table.parquet, and above `options.exact_limit` pictures
+    clusters.faiss, whose recall at 10 against exact search is measured. `asked` are the command line's own arguments
+    (paths) for config.yaml. Raises UserError for a gallery without pictures, an unfit model, features that are not
+    finite, and where faiss is needed and not installed.
+    """
+    options = options or IndexOptions()
+    model, out = Path(model).resolve(), Path(out)
+    if not len(table):
+        raise UserError("the gallery holds no pictures; check the folder and the split.")
+    inputs = {"model": model_mark(model), "pictures": table_fingerprint(table)}
+    asked = {**(asked or {}), "model": str(model)}
+    with StageFolder(out, STAGE, VERSION, {**asked, **asdict(options)}, inputs, unnamed=(*asked, "out")) as stage:
+        if stage.complete:
+            return out
+        clustered = len(table) > options.exact_limit
+        if clustered:
+            load_faiss()  # before the features, which may take hours
+        features, parts = _features(load_model(model, device), table, out)
+        with atomic_path(out / FEATURES) as temporary:
+            np.save(temporary, features)
+        write_table(table, out / TABLE)
+        facts: dict[str, Any] = {"exact": not clustered}
+        if clustered:
+            clusters, reached = build_clusters(features, options)
+            write_clusters(clusters, out / CLUSTERS)
+            facts |= {"recall_at_10": reached, "probes": clusters.probes, "clusters": clusters.count}
+        names = [FEATURES, TABLE, *([CLUSTERS] if clustered else [])]
+        facts["bytes"] = {name: (out / name).stat().st_size for name in names}
+        digests = {name: file_digest(out / name)[:16] for name in names}
+        stage.finish(digests, pictures=len(table), persons=persons_of(table), **facts)
+        for part in parts:
+            part.unlink()
+    return out
+
+
+def _features(model: ReidModel, table: pa.Table, folder: Path) -> tuple[np.ndarray, list[Path]]:
+    """Return features of unit length, float32 [G, D], and the files of their parts, kept for a run that is cut off."""
+    paths = [folder / f"features-{start:09d}.npy" for start in range(0, len(table), PART)]
+    for number, path in enumerate(paths):
+        if path.exists():
+            continue
+        part = table.slice(number * PART, PART)
+        features = embed_table(model, part)
+        bad = ~np.isfinite(features).all(axis=1)
+        if bad.any():
+            raise UserError(
+                f"the model gives features that are not finite for {bad.sum():,} pictures (the first is "
+                f"{column(part, 'path')[bad.argmax()]}), so its weights are unfit; train it again."
+            )
+        with atomic_path(path) as temporary:
+            np.save(temporary, unit_length(features))
+    return np.concatenate([np.load(path) for path in paths]), paths
+
+
+def open_index(folder: Path) -> GalleryIndex:
+    """Open what `index_gallery` wrote; raises UserError where it is unfinished, cut short or does not fit together."""
+    folder = Path(folder)
+    run = read_run(folder, STAGE)
+    for name, size in run["bytes"].items():
+        found = (folder / name).stat().st_size if (folder / name).is_file() else 0
+        if found != size:
+            raise UserError(f"{folder / name} has {found:,} of its {size:,} bytes. {_AGAIN.format(folder)}")
+    table = read_table(folder / TABLE)
+    try:
+        features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{folder / FEATURES} is damaged ({error}). {_AGAIN.format(folder)}") from error
+    if features.dtype != np.float32 or features.ndim != 2 or len(features) != len(table):
+        raise UserError(
+            f"{folder / FEATURES} is {features.dtype} {features.shape}, but {TABLE} has {len(table):,} rows. "
+            + _AGAIN.format(folder)
+        )
+    clusters = None if run["exact"] else read_clusters(folder / CLUSTERS)
+    if clusters is not None and (len(clusters), clusters.width) != features.shape:
+        raise UserError(f"{folder / CLUSTERS} does not belong to {FEATURES}. {_AGAIN.format(folder)}")
+    return GalleryIndex(folder, run, table, features, clusters)
+
+
+def as_text(folder: Path) -> str:
+    """Return what an index holds and how it is searched, as a line to print."""
+    run = read_run(folder, STAGE)
+    persons = f"{run['persons']:,} persons" if run["persons"] else "no identities"
+    how = "every one is compared"
+    if not run["exact"]:
+        looked = f"{run['probes']:,} of {run['clusters']:,} clusters"
+        how = f"a search looks into {looked}, recall at {TOP} {run['recall_at_10']:.4f}"
+    return f"{run['pictures']:,} pictures, {persons}; {how}"
