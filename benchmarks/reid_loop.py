@@ -23,8 +23,9 @@ from synreid.data.table import from_columns
 from synreid.label.new_identity import NewIdentity
 from synreid.reid.backbone import build
 from synreid.reid.batches import PixelBatches
+from synreid.reid.optimise import optimiser_for
 from synreid.reid.options import ReidOptions
-from synreid.reid.train import Training, fit, optimiser_for
+from synreid.reid.train import Training, fit
 from synreid.stage.device import autocast, choose_device, use_bfloat16
 from synreid.stage.files import write_json
 from synreid.stage.log import say

@@ -7,7 +7,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from synreid.reid.backbone import build
+from synreid.features import registry
+from synreid.features.embedders import EfficientNetLite0, efficientnet_lite0
+from synreid.reid.backbone import GeneralisedMean, build
+from synreid.reid.batches import normalise
 from synreid.reid.options import ReidOptions
 from synreid.stage.errors import UserError
 
@@ -97,3 +100,76 @@ def test_maps_one_pixel_wide_stay_out_of_bfloat16():
         "layer4.1.conv2": ((2, 1), torch.float32),
     }
     assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())
+
+
+def test_the_generalised_mean_is_the_average_at_1_and_nears_the_largest():
+    maps = torch.rand(3, 5, 4, 2)
+    torch.testing.assert_close(GeneralisedMean(1.0)(maps), maps.mean((2, 3)))
+    expected = [[sum(value**3 for value in one.flatten().tolist()) / 8 for one in picture] for picture in maps]
+    torch.testing.assert_close(GeneralisedMean()(maps), torch.tensor(expected) ** (1 / 3))
+    torch.testing.assert_close(GeneralisedMean(200.0)(maps), maps.amax((2, 3)), rtol=0.02, atol=0.0)
+    power = GeneralisedMean()
+    power(maps).sum().backward()
+    assert power.power.grad.abs() > 0
+
+
+def test_a_backbone_pools_by_the_generalised_mean(small):
+    plain, gem = build(small, 3), build(replace(small, pooling="gem"), 3)
+    x = torch.randn(2, 3, 32, 16)
+    gem.eval().backbone.global_pool.power.data.fill_(1.0)
+    torch.testing.assert_close(gem.embed(x), plain.eval().embed(x))
+    with pytest.raises(UserError, match="pooling is 'gem', but test_vit does not pool"):
+        build(ReidOptions(backbone="test_vit", height=64, width=32, pooling="gem"), 3)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_without_the_last_stride_maps_are_twice_as_large_and_weights_the_same(backbone):
+    options = ReidOptions(backbone=backbone, height=64, width=32)
+    shapes, states = [], []
+    for network in (build(options, 3), build(replace(options, last_stride=1), 3)):
+        shapes.append(network.backbone.forward_features(torch.zeros(1, 3, 64, 32)).shape[2:])
+        states.append(network.state_dict())
+    assert [tuple(shape) for shape in shapes] == [(2, 1), (4, 2)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_last_stride_that_is_not_there_is_refused():
+    for backbone in ("mobilenetv3_small_050", "resnet18d"):
+        with pytest.raises(UserError, match=f"last_stride is 1, but {backbone} is not a plain ResNet"):
+            build(ReidOptions(backbone=backbone, last_stride=1), 3)
+
+
+def test_the_bnneck_is_a_batch_norm_between_feature_and_classes(small):
+    network = build(replace(small, neck="bnneck", dropout=0.0), 7).train()
+    x = torch.randn(6, 3, 32, 16)
+    before, logits = network.answers(x)
+    torch.testing.assert_close(before, network.backbone(x))
+    centred = (before - before.mean(0)) / (before.var(0, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(logits, centred @ network.classifier.weight.T)
+    network.eval()
+    torch.testing.assert_close(network.classifier(network.embed(x)), network(x))
+
+
+def test_losses_on_pairs_see_the_bottleneck_before_its_norm(small):
+    network = build(small, 7).eval()
+    x = torch.randn(2, 3, 32, 16)
+    torch.testing.assert_close(network.answers(x)[0], network.bottleneck[0](network.backbone(x)))
+
+
+@pytest.mark.skipif(not registry.have("efficientnet-lite0"), reason="EfficientNet-Lite0's weights are not here")
+def test_imagenets_weights_know_this_rooms_normalisation():
+    options = ReidOptions(backbone="tf_efficientnet_lite0", pretrained="imagenet", height=128, width=64)
+    pictures = torch.randint(0, 256, (2, 128, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    ours, source = build(options, 3).eval().backbone, efficientnet_lite0()
+    with torch.no_grad():
+        stem = ours.bn1(ours.conv_stem(normalise(pictures)))
+        expected = source.bn1(source.conv_stem((pictures.permute(0, 3, 1, 2).float() - 127) / 128))
+        # all but the border, where the padding is of another colour
+        torch.testing.assert_close(stem[:, :, 1:-1, 1:-1], expected[:, :, 1:-1, 1:-1], rtol=1e-3, atol=1e-3)
+        whole = torch.from_numpy(EfficientNetLite0("cpu").embed(pictures.numpy()))
+        assert torch.nn.functional.cosine_similarity(ours(normalise(pictures)), whole).min() > 0.95
+
+
+def test_weights_by_name_are_of_one_backbone(small):
+    with pytest.raises(UserError, match="weights are tf_efficientnet_lite0's, but the backbone is test_resnet"):
+        build(replace(small, pretrained="imagenet"), 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms.functional import adjust_brightness, adjust_contrast, adjust_saturation
 
-from synreid.reid.batches import MEAN, STD, PixelBatches, erase, flip_and_crop, jitter, normalise, rows_of_step
+from synreid.reid.batches import MEAN, STD, PixelBatches, erase, flip_and_crop, jitter, normalise
 from synreid.reid.options import ReidOptions
 from synreid.reid.seeds import AUGMENT, JITTER, generator
 
@@ -43,42 +43,6 @@ def test_normalise_is_imagenets():
     expected = (source.numpy() - np.array(MEAN)) / np.array(STD)
     np.testing.assert_allclose(normalise(source).permute(0, 2, 3, 1), expected, atol=1e-5)
     assert MEAN[0] / 255 == pytest.approx(0.485) and STD[2] / 255 == pytest.approx(0.225)
-
-
-def test_every_epoch_shows_every_picture_once():
-    count, batch = 13, 4
-    stream = np.concatenate([rows_of_step(7, step, batch, count) for step in range(3 * count)])
-    epochs = stream.reshape(-1, count)
-    for epoch in epochs:
-        assert sorted(epoch) == list(range(count))
-    assert not np.array_equal(epochs[0], epochs[1])
-    assert not np.array_equal(epochs[0], rows_of_step(8, 0, count, count))
-
-
-def test_a_batch_larger_than_the_data_is_still_full():
-    assert np.bincount(rows_of_step(0, 0, 8, 3)).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
-
-
-def test_a_ratio_holds_in_every_batch_and_each_kind_is_passed_through_whole():
-    made = np.array([False, True, False, True, True, False, True, False, False, True, False])
-    batches = PixelBatches(pictures(11), replace(OPTIONS, batch=8, made_ratio=1 / 3), torch.device("cpu"), made)
-    stream = np.array([batches.rows(step).numpy() for step in range(30)])
-    assert (made[stream].sum(axis=1) == 2).all()
-    for kind in (False, True):
-        passes = stream[made[stream] == kind].reshape(-1, 6 - kind)
-        assert all(sorted(found) == np.flatnonzero(made == kind).tolist() for found in passes)
-        assert len({tuple(found) for found in passes}) > 5
-    assert np.array_equal(batches.rows(7).numpy(), stream[7])
-
-
-def test_without_a_ratio_or_without_either_kind_batches_are_as_chance_has_them():
-    plain, ratio = replace(OPTIONS, batch=8), replace(OPTIONS, batch=8, made_ratio=1.0)
-    mixed = np.arange(16) < 8
-    expected = [rows_of_step(0, step, 8, 16).tolist() for step in range(6)]
-    for options, made in ((plain, mixed), (ratio, None), (ratio, np.ones(16, dtype=bool))):
-        batches = PixelBatches(pictures(), options, torch.device("cpu"), made)
-        assert [batches.rows(step).tolist() for step in range(6)] == expected
-    assert PixelBatches(pictures(), ratio, torch.device("cpu"), mixed).rows(0).tolist() != expected[0]
 
 
 def test_a_batch_depends_on_seed_and_step_alone():

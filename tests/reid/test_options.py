@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from itertools import pairwise
 
 import pytest
@@ -18,6 +20,33 @@ def test_the_thesis_preset_is_layumis_baseline_at_batch_16():
     assert (options.backbone, options.size, options.embedding) == ("resnet50", (256, 128), 512)
     assert (options.lr, options.lr * options.backbone_lr_factor) == (0.05, 0.05 * 0.1)
     assert (options.epochs, options.epochs * options.step_at, options.batch) == (60, 40, 16)
+
+
+def test_the_strong_preset_is_the_bag_of_tricks():
+    options = ReidOptions(**PRESETS["strong"])
+    assert (options.backbone, options.size, options.last_stride, options.neck) == ("resnet50", (256, 128), 1, "bnneck")
+    assert [options.epochs * part for part in (options.warm_up, *options.steps_at)] == pytest.approx([10, 40, 70])
+    assert (options.batch // options.pictures_each, options.pictures_each) == (16, 4)
+    assert (options.optimiser, options.lr, options.backbone_lr_factor) == ("adam", 3.5e-4, 1.0)
+
+
+def test_steps_are_one_or_several_and_json_keeps_them():
+    assert ReidOptions(step_at=0.5).steps_at == (0.5,)
+    options = ReidOptions(step_at=(0.3, 0.6))
+    assert ReidOptions(**json.loads(json.dumps(asdict(options)))) == options and options.steps_at == (0.3, 0.6)
+
+
+def test_options_of_a_version_2_training_name_it_as_before():
+    """What run.json of a training of before the later options came holds, so that it is found again."""
+    named = (
+        "backbone pretrained height width through embedding dropout epochs steps batch lr backbone_lr_factor step_at "
+    )
+    named += (
+        "momentum weight_decay flip crop_pad pad_with random_erasing colour_jitter made_weight made_start made_ratio "
+    )
+    named += "flip_test precision seed"
+    assert set(asdict(ReidOptions())) - set(ReidOptions().unnamed) == set(named.split())
+    assert "margin" in ReidOptions().unnamed and "margin" not in ReidOptions(margin=0.5).unnamed
 
 
 @pytest.mark.parametrize(
@@ -37,6 +66,24 @@ def test_the_thesis_preset_is_layumis_baseline_at_batch_16():
         {"made_ratio": 0.0},
         {"made_ratio": 100.0},
         {"made_ratio": 0.01},
+        {"step_at": 1.5},
+        {"step_at": (0.3, -0.1)},
+        {"warm_up": 2.0},
+        {"label_smoothing": 1.0},
+        {"held_out": 0.95},
+        {"last_stride": 2},
+        {"pooling": "max"},
+        {"neck": "none"},
+        {"optimiser": "adamw"},
+        {"triplet_kind": "soft"},
+        {"triplet": 1.0},
+        {"triplet": -1.0, "pictures_each": 4},
+        {"centre": float("inf")},
+        {"margin": 0.0},
+        {"pictures_each": 1},
+        {"pictures_each": 5},
+        {"pictures_each": 32},
+        {"made_ratio": 0.05, "pictures_each": 8},
     ],
 )
 def test_a_value_that_cannot_be_trained_with_is_named(bad):

@@ -9,7 +9,7 @@ import yaml
 
 from synreid.data.table import pick, rows
 from synreid.reid import train as module
-from synreid.reid.train import MODEL, optimiser_for, planned_steps, rate_factor, train
+from synreid.reid.train import MODEL, planned_steps, train
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 from synreid.stage.folder import read_run
@@ -81,21 +81,6 @@ def test_reduced_precision_trains_too(persons, small, tmp_path, precision):
 def test_steps_follow_epochs_or_are_given(small):
     assert planned_steps(100, replace(small, steps=None, epochs=2, batch=16)) == 13
     assert planned_steps(100, replace(small, steps=7)) == 7
-
-
-def test_the_schedule_stretches_with_the_steps():
-    for total in (60, 600, 90):
-        assert [rate_factor(step, total, 2 / 3) for step in (total * 2 // 3 - 1, total * 2 // 3)] == [1.0, 0.1]
-
-
-def test_the_backbone_is_slowed_only_where_it_is_pretrained(small):
-    from synreid.reid.backbone import build
-
-    network = build(small, 3)
-    for change, expected in (({}, 0.05), ({"pretrained": "x"}, 0.005), ({"backbone_lr_factor": 0.5}, 0.025)):
-        groups = optimiser_for(network, replace(small, **change)).param_groups
-        assert [group["initial_lr"] for group in groups] == pytest.approx([expected, 0.05])
-        assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
 
 
 def test_a_test_picture_among_the_training_pictures_stops_the_run_with_its_name(persons, small, tmp_path):

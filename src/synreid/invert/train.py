@@ -39,8 +39,8 @@ from synreid.generate.sample import from_uint8, to_uint8
 from synreid.invert.encoder import ENCODER, Encoder, check_styles, mean_latent, new_encoder, save_encoder
 from synreid.invert.losses import InversionLosses, check_losses
 from synreid.invert.options import EncoderOptions
-from synreid.reid.batches import rows_of_step
 from synreid.reid.embed import load_model
+from synreid.reid.sampler import rows_of_step
 from synreid.reid.seeds import AUGMENT
 from synreid.reid.seeds import generator as random_numbers
 from synreid.reid.train import training_rows

@@ -30,6 +30,13 @@ class LabelStrategy(Protocol):
         optimisation step; a strategy that follows the model uses them. The results are float32 on `logits`' device.
         """
 
+    def persons(self) -> torch.Tensor:
+        """Return the class of each bound row for losses that compare pictures, int64 [N]; -1 where there is none.
+
+        There is one where the target is a fixed one-hot vector and its class is one person's. A row whose target is
+        spread over several classes, follows the model, or is a class that all made pictures share has none.
+        """
+
 
 def identities(table: pa.Table) -> np.ndarray:
     """Return the `pid` of every row, objects [N]; raises UserError at the first row that has none."""

@@ -60,3 +60,10 @@ class Mixture(NewIdentity):
         made = place >= 0
         probabilities[made.to(logits.device)] = self.mixed[place[made]].to(logits.device)
         return probabilities, weight
+
+    def persons(self) -> torch.Tensor:
+        """Return the class of every row that is all of one person, and -1 for mixtures of several, int64 [N]."""
+        persons, made = self.index.clone(), self.place >= 0
+        share, person = self.mixed.max(1)
+        persons[made] = person.masked_fill(share < 1, -1)
+        return persons

@@ -49,6 +49,10 @@ class RealIdentities(ABC):
             probabilities[made] = self.made_targets(rows.to(logits.device)[made], logits[made])
         return probabilities, torch.ones(len(labels), device=logits.device)
 
+    def persons(self) -> torch.Tensor:
+        """Return the class of every real row, and -1 for made ones, int64 [N]."""
+        return self.index
+
     @abstractmethod
     def made_targets(self, rows: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of the M made rows of a batch, float32 [M, C] on `logits`' device.

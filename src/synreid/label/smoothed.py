@@ -38,3 +38,7 @@ class Smoothed(NewIdentity):
         probabilities, weight = super().targets(rows, logits, step)
         epsilon = self.epsilon * self.made[rows.to(self.made.device)].to(probabilities)[:, None]
         return (1 - epsilon) * probabilities + epsilon / self.count, weight
+
+    def persons(self) -> torch.Tensor:
+        """Return the class of every real row and -1 for made ones, whose targets are spread, int64 [N]."""
+        return self.index.masked_fill(self.made, -1) if self.epsilon else self.index

@@ -64,6 +64,10 @@ class TeacherLabels(NewIdentity):
             probabilities[made] = self.share * probabilities[made] + (1 - self.share) * teacher.to(logits.device)
         return probabilities, weight
 
+    def persons(self) -> torch.Tensor:
+        """Return the class of every real row and -1 for made ones, whose targets are spread, int64 [N]."""
+        return self.index.masked_fill(self.place >= 0, -1) if self.share < 1 else self.index
+
 
 def places(taught: list[str], names: list[str]) -> torch.Tensor:
     """Return where each of the teacher's classes stands among `names`, int64 [T]."""

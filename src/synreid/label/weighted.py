@@ -30,3 +30,7 @@ class Weighted:
         probabilities, weight = self.strategy.targets(rows, logits, step)
         made = self.made[rows.to(self.made.device)].to(weight.device)
         return probabilities, torch.where(made, weight * (self.weight if step >= self.start else 0.0), weight)
+
+    def persons(self) -> torch.Tensor:
+        """Return the strategy's own, int64 [N]."""
+        return self.strategy.persons()

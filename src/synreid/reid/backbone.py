@@ -1,75 +1,153 @@
-"""The re-ID network: a timm backbone, a bottleneck whose output is the feature, and a classifier for training."""
+"""The re-ID network: a backbone, a neck whose output is the feature, and a classifier for training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import timm
 import torch
 from torch import nn
 
 from synreid.reid.options import ReidOptions
+from synreid.reid.osnet import WIDTHS, OSNet
 from synreid.reid.seeds import HEAD, WEIGHTS, seed_torch
+from synreid.reid.weights import load_pretrained
 from synreid.stage.errors import UserError
-from synreid.stage.log import warn
 
 
 class ReidNetwork(nn.Module):
-    """Backbone, Linear and batch norm to the feature, dropout and Linear to the classes.
+    """Backbone, neck to the feature, dropout and Linear to the classes.
 
-    The head is layumi's (Person_reID_baseline_pytorch, `ClassBlock`), which the thesis uses.
+    The neck ends in a batch norm. It is called `bottleneck`, as the weights of earlier models have it.
     """
 
-    def __init__(self, backbone: nn.Module, width: int, embedding: int, classes: int, dropout: float) -> None:
+    def __init__(self, backbone: nn.Module, neck: nn.Sequential, classes: int, dropout: float, bias: bool) -> None:
         super().__init__()
-        self.backbone = backbone
-        linear, norm = nn.Linear(width, embedding), nn.BatchNorm1d(embedding)
-        nn.init.kaiming_normal_(linear.weight, mode="fan_out")
-        nn.init.zeros_(linear.bias)
-        nn.init.normal_(norm.weight, 1.0, 0.02)
-        self.bottleneck = nn.Sequential(linear, norm)
+        self.backbone, self.bottleneck = backbone, neck
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(embedding, classes)  # last, since how much it draws depends on the classes
+        # last, since how much it draws depends on the classes
+        self.classifier = nn.Linear(self.embedding, classes, bias=bias)
         nn.init.normal_(self.classifier.weight, std=0.001)
-        nn.init.zeros_(self.classifier.bias)
+        if bias:
+            nn.init.zeros_(self.classifier.bias)
+
+    @property
+    def embedding(self) -> int:
+        """Size of the feature."""
+        norm = self.bottleneck[-1]
+        assert isinstance(norm, nn.BatchNorm1d)
+        return norm.num_features
 
     def embed(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return features [B, D] of normalised pictures [B, 3, H, W]; raw, not of unit length."""
         features: torch.Tensor = self.bottleneck(self.backbone(pictures))
         return features
 
+    def answers(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what training learns from: features before the neck's batch norm [B, D], and logits [B, C]."""
+        before = self.bottleneck[:-1](self.backbone(pictures))
+        return before, self.classifier(self.dropout(self.bottleneck[-1](before)))
+
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return logits [B, C] of normalised pictures [B, 3, H, W]."""
-        logits: torch.Tensor = self.classifier(self.dropout(self.embed(pictures)))
-        return logits
+        return self.answers(pictures)[1]
+
+
+class GeneralisedMean(nn.Module):
+    """Pooling by (mean of x^p)^(1/p), p learned from 3 on (Radenovic et al. 2018, equation 3, arXiv 1711.02512)."""
+
+    def __init__(self, power: float = 3.0, least: float = 1e-6) -> None:
+        super().__init__()
+        self.power, self.least = nn.Parameter(torch.tensor([power])), least
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return [N, C] of maps [N, C, H, W], whose values below `least` count as that."""
+        return x.float().clamp(min=self.least).pow(self.power).mean((2, 3)).pow(1 / self.power)
+
+
+def bottleneck(width: int, embedding: int) -> nn.Sequential:
+    """Return Linear and batch norm: the head of layumi (Person_reID_baseline_pytorch, `ClassBlock`) and the thesis."""
+    linear, norm = nn.Linear(width, embedding), nn.BatchNorm1d(embedding)
+    nn.init.kaiming_normal_(linear.weight, mode="fan_out")
+    nn.init.zeros_(linear.bias)
+    nn.init.normal_(norm.weight, 1.0, 0.02)
+    return nn.Sequential(linear, norm)
+
+
+def bnneck(width: int) -> nn.Sequential:
+    """Return batch norm whose bias stays 0 (Luo et al. 2019, section 3.5, arXiv 1903.07071)."""
+    norm = nn.BatchNorm1d(width)
+    norm.bias.requires_grad_(False)
+    return nn.Sequential(norm)
 
 
 def build(options: ReidOptions, classes: int, weights: bool = True) -> ReidNetwork:
     """Return the network for `classes` classes, initialised from `options.seed`.
 
-    Backbone and bottleneck are drawn before the classifier, so arms with more classes start from the same ones.
+    Backbone and neck are drawn before the classifier, so arms with more classes start from the same ones.
     `weights=False` leaves pretrained weights out, for a network whose weights are about to be loaded.
-    Raises UserError for an unknown backbone, a size it cannot take, or weights that cannot be had.
+    Raises UserError for an unknown backbone, one that has no such stride or pooling, a size it cannot take, or weights
+    that cannot be had.
     """
     with torch.random.fork_rng(devices=[]):
         seed_torch(options.seed, WEIGHTS)
         wanted = options.pretrained if weights else None
-        backbone = _timm_backbone(options, download=wanted == "timm")
+        backbone = _backbone(options, download=wanted == "timm")
         if wanted not in (None, "timm"):
-            load_backbone_weights(backbone, Path(wanted))
+            load_pretrained(backbone, options)
+        if options.last_stride == 1:
+            _keep_last_maps(backbone, options)
+        if options.pooling == "gem":
+            _pool_by_generalised_mean(backbone, options)
         width = _output_width(backbone, options)
         _thin_maps_in_float32(backbone, options)
         seed_torch(options.seed, HEAD)  # its own, so that it is the same whether the backbone drew or loaded weights
-        return ReidNetwork(backbone, width, options.embedding, classes, options.dropout)
+        plain = options.neck == "bottleneck"
+        neck = bottleneck(width, options.embedding) if plain else bnneck(width)
+        return ReidNetwork(backbone, neck, classes, options.dropout, bias=plain)
+
+
+def _backbone(options: ReidOptions, download: bool) -> Any:
+    if options.backbone not in WIDTHS:
+        return _timm_backbone(options, download)
+    if download:
+        raise UserError(
+            f"pretrained is 'timm', but timm has no {options.backbone}; give a file of torchreid's weights, or "
+            "'msmt17' with osnet_x0_25."
+        )
+    return OSNet(WIDTHS[options.backbone])
+
+
+def _keep_last_maps(backbone: nn.Module, options: ReidOptions) -> None:
+    """Take the halving out of a ResNet's last stage (Luo et al. 2019, section 3.4); OSNet's has none."""
+    if isinstance(backbone, OSNet):
+        return
+    stage = getattr(backbone, "layer4", None)
+    leaves = [part for part in stage.modules() if not list(part.children())] if stage is not None else []
+    halving = [part for part in leaves if getattr(part, "stride", 1) in (2, (2, 2))]
+    if not halving or not all(isinstance(part, nn.Conv2d) for part in halving):
+        raise UserError(
+            f"re-ID option last_stride is 1, but {options.backbone} is not a plain ResNet, whose last stage halves its "
+            "maps by convolutions; leave it out (null), or choose such a backbone."
+        )
+    for conv in halving:
+        conv.stride = (1, 1)
+
+
+def _pool_by_generalised_mean(backbone: nn.Module, options: ReidOptions) -> None:
+    if not isinstance(getattr(backbone, "global_pool", None), nn.Module):
+        raise UserError(
+            f"re-ID option pooling is 'gem', but {options.backbone} does not pool its last maps; choose average, or a "
+            "convolutional backbone such as a ResNet."
+        )
+    backbone.global_pool = GeneralisedMean()
 
 
 def _timm_backbone(options: ReidOptions, download: bool) -> Any:
     if not timm.is_model(options.backbone):
-        close = timm.list_models(f"*{options.backbone.rstrip('0123456789')}*")[:5] or ["resnet18", "resnet50"]
+        close = timm.list_models(f"*{options.backbone.rstrip('0123456789')}*")[:5] or ["resnet18", *WIDTHS]
         raise UserError(f"backbone '{options.backbone}' is not a timm network; similar names: {', '.join(close)}.")
     create = {"pretrained": download, "num_classes": 0}
     try:
@@ -126,41 +204,3 @@ def _thin_maps_in_float32(backbone: nn.Module, options: ReidOptions) -> None:
 def _in_float32(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     with torch.autocast(x.device.type, enabled=False):
         return forward(x.float())
-
-
-def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
-    """Load a state dictionary from a .safetensors or PyTorch file into `backbone`.
-
-    Prefixes of common trainers (`module.`, `backbone.`, `model.`) are taken off; a classifier's own weights are left
-    out. Raises UserError when the file is missing, unsafe to read, or holds another network.
-    """
-    state: Any
-    try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}, the backbone's pretrained weights, does not exist; check the name.") from error
-    except Exception as error:  # the two formats raise kinds of their own; all mean the same to the user
-        raise UserError(
-            f"{path} is not a readable file of weights ({type(error).__name__}); give a state dictionary."
-        ) from error
-    state = state.get("state_dict", state)
-    wanted = backbone.state_dict()
-    found = {}
-    for key, value in state.items():
-        name = key
-        for prefix in ("module.", "model.", "backbone."):
-            name = name.removeprefix(prefix)
-        if name in wanted and wanted[name].shape == getattr(value, "shape", None):
-            found[name] = value
-    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
-    if missing:
-        raise UserError(
-            f"{path} does not hold the weights of this backbone: {len(missing)} of {len(wanted)} are missing or of "
-            f"another shape (the first is {missing[0]}); choose the backbone that the file was saved from."
-        )
-    backbone.load_state_dict(found, strict=False)
-    if left := len(state) - len(found):
-        warn(f"{left} entries of {path.name} are not part of the backbone and were left out (a classifier, usually).")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-from synreid.reid.options import ReidOptions, made_in_batch
-from synreid.reid.seeds import AUGMENT, JITTER, MADE_ORDER, ORDER, generator
+from synreid.reid.options import ReidOptions
+from synreid.reid.sampler import Sampler, ShuffledPasses
+from synreid.reid.seeds import AUGMENT, JITTER, generator
 
 # of ImageNet, in units of 0 to 255, as every pretrained backbone expects
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
@@ -20,26 +19,22 @@ GREY = (0.299, 0.587, 0.114)
 class PixelBatches:
     """All training pictures as one uint8 tensor [N, H, W, 3], cut into augmented batches.
 
-    What a batch holds depends on (seed, step) alone, so that resuming needs no state of a random generator. `made`,
-    bool [N], says which pictures are made, for `options.made_ratio`; left out, none is.
+    What a batch holds depends on (seed, step) alone, so that resuming needs no state of a random generator. `sampler`
+    chooses its pictures; left out, they come in shuffled passes.
     """
 
     def __init__(
-        self, pictures: torch.Tensor, options: ReidOptions, device: torch.device, made: np.ndarray | None = None
+        self, pictures: torch.Tensor, options: ReidOptions, device: torch.device, sampler: Sampler | None = None
     ) -> None:
         self.pictures, self.options = pictures.to(device), options
-        self.made = np.zeros(len(pictures), dtype=bool) if made is None else made
+        self.sampler = sampler or ShuffledPasses(options, len(pictures))
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def rows(self, step: int) -> torch.Tensor:
         """Return which pictures step `step` sees, int64 [B]."""
-        options = self.options
-        if options.made_ratio is None or not self.made.any() or self.made.all():
-            return torch.from_numpy(rows_of_step(options.seed, step, options.batch, len(self)))
-        made = made_in_batch(options.batch, options.made_ratio)
-        return torch.from_numpy(mixed_rows_of_step(options.seed, step, options.batch - made, made, self.made))
+        return self.sampler.rows(step)
 
     def batch(self, rows: torch.Tensor, step: int) -> torch.Tensor:
         """Return pictures `rows` augmented and normalised, float32 [B, 3, H, W], channels last in memory."""
@@ -54,35 +49,6 @@ class PixelBatches:
         if self.options.random_erasing:
             chosen = erase(chosen, draw, self.options.random_erasing)
         return chosen.contiguous(memory_format=torch.channels_last)
-
-
-def rows_of_step(seed: int, step: int, batch: int, count: int, purpose: int = ORDER) -> np.ndarray:
-    """Return the rows of a step, int64 [batch], from an endless stream of shuffled passes over `count` rows.
-
-    An epoch's order is drawn from (seed, purpose, epoch). The stream is cut into batches across the border of epochs:
-    every batch is full, none is left with the few pictures that batch norm cannot bear, and no picture is left out.
-    """
-    place = np.arange(step * batch, (step + 1) * batch)
-    epoch, within = place // count, place % count
-    rows = np.empty(batch, dtype=np.int64)
-    for number in np.unique(epoch):
-        chosen = epoch == number
-        rows[chosen] = _order(seed, purpose, int(number), count)[within[chosen]]
-    return rows
-
-
-def mixed_rows_of_step(seed: int, step: int, real: int, made: int, which: np.ndarray) -> np.ndarray:
-    """Return `real` real rows and then `made` made ones, int64 [real + made]; `which` [N] says which rows are made.
-
-    Each kind has its own stream as in `rows_of_step`, so a pass over the one need not end with a pass over the other.
-    """
-    kinds = (np.flatnonzero(~which), real, ORDER), (np.flatnonzero(which), made, MADE_ORDER)
-    return np.concatenate([rows[rows_of_step(seed, step, size, len(rows), purpose)] for rows, size, purpose in kinds])
-
-
-@lru_cache(maxsize=4)
-def _order(seed: int, purpose: int, epoch: int, count: int) -> np.ndarray:
-    return generator(seed, purpose, epoch).permutation(count)
 
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:

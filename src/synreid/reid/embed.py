@@ -68,7 +68,7 @@ def embed(model: ReidModel, pictures: np.ndarray, flip: bool | None = None) -> n
         raise ValueError(f"pictures are {pictures.shape[1:]}, but the model takes {(*model.options.size, 3)}")
     flip = model.options.flip_test if flip is None else flip
     size = max(8, BATCH_PIXELS // (pictures.shape[1] * pictures.shape[2]))
-    out = np.empty((len(pictures), model.options.embedding), dtype=np.float32)
+    out = np.empty((len(pictures), model.network.embedding), dtype=np.float32)
     for start in range(0, len(pictures), size):
         block = torch.from_numpy(np.ascontiguousarray(pictures[start : start + size])).to(model.device)
         batch = normalise(block).contiguous(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ def embed_table(model: ReidModel, table: pa.Table, flip: bool | None = None) -> 
     `flip` is that of `embed`.
     """
     source = pixels(table, *model.options.through_size)
-    out = np.empty((len(table), model.options.embedding), dtype=np.float32)
+    out = np.empty((len(table), model.network.embedding), dtype=np.float32)
     with progress("embedding", total=len(table), unit="pictures") as bar:
         for start in range(0, len(table), BLOCK):
             block = enlarge(source[start : start + BLOCK], *model.options.size)
@@ -107,7 +107,7 @@ class ReidEmbedder:
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """Return features, float32 [N, D], of uint8 pictures [N, H, W, 3] of any size."""
         options = self.model.options
-        parts = [np.empty((0, options.embedding), dtype=np.float32)]
+        parts = [np.empty((0, self.model.network.embedding), dtype=np.float32)]
         for start in range(0, len(pictures), BLOCK):
             chunk = pictures[start : start + BLOCK]
             small = np.stack([resize(np.asarray(picture), *options.through_size) for picture in chunk])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 # a training's seed serves many purposes, and no two may see the same numbers; label strategies start at 100
-WEIGHTS, HEAD, ORDER, AUGMENT, DROPOUT, JITTER, MADE_ORDER = range(7)
+WEIGHTS, HEAD, ORDER, AUGMENT, DROPOUT, JITTER, MADE_ORDER, PERSONS, MADE_PERSONS, CHOICE, CENTRES, HELD_OUT = range(12)
 
 
 def generator(seed: int, purpose: int, index: int = 0) -> np.random.Generator:

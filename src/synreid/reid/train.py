@@ -1,9 +1,9 @@
-"""Training of a re-ID model: cross-entropy over identities, the thesis's schedule, resumed where it was cut off."""
+"""Training of a re-ID model: cross-entropy over identities and losses on pairs, resumed where it was cut off."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,23 @@ import numpy as np
 import pyarrow as pa
 import safetensors.torch
 import torch
-from torch.nn import functional
 
 from synreid.data.table import column, concat, rows, table_fingerprint
 from synreid.label.base import LabelStrategy, made_rows
 from synreid.label.strategies import start_of, strategy
 from synreid.label.weighted import Weighted
-from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.batches import PixelBatches
+from synreid.reid.held_out import HeldOut, held_out_rows
+from synreid.reid.losses import cross_entropy
+from synreid.reid.optimise import set_rates
 from synreid.reid.options import ReidOptions
+from synreid.reid.osnet import OSNet, unfold
 from synreid.reid.prepare import prepare
+from synreid.reid.sampler import sampler_for
 from synreid.reid.seeds import DROPOUT, seed_torch
-from synreid.stage.checkpoint import save_checkpoint
-from synreid.stage.device import autocast, choose_device, use_bfloat16
+from synreid.reid.state import CHECKPOINT, Training, enter, save
+from synreid.reid.weights import weights_input
+from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, write_json
 from synreid.stage.fingerprint import file_digest
@@ -36,18 +40,9 @@ if TYPE_CHECKING:
     from synreid.reid.teacher import Teacher
 
 STAGE, VERSION = "reid", 2
-MODEL, CLASSES, CHECKPOINT = "model.safetensors", "classes.json", "checkpoint.pt"
+MODEL, CLASSES = "model.safetensors", "classes.json"
 LOG_LINES = 200  # lines of metrics.jsonl in a whole training, about
-
-
-@dataclass
-class Training:
-    """All that changes while a model is trained; what a checkpoint holds."""
-
-    network: ReidNetwork
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "wrong": 0.0, "pictures": 0.0})
+MEASUREMENTS = 20  # of the held-out pictures, about
 
 
 def train(
@@ -71,37 +66,45 @@ def train(
     it had not been. The model is that of the last step: no test picture chooses it.
 
     `options.seed` sets the initial weights, the order and augmentation of the pictures, dropout, shuffled labels and
-    the clusters of `slsr`. Raises UserError for test pictures among the training pictures, missing identities, fewer
-    than two classes, unusable weights, labels by real identities without real pictures, a teacher that is missing, of
-    no use or unfit, and a loss that is no longer finite (naming the step).
+    the clusters of `slsr`, the centres of the centre loss and which pictures are held out. Raises UserError for test
+    pictures among the training pictures, missing identities, fewer than two classes or than a batch has persons,
+    nothing to hold out, unusable weights, labels by real identities without real pictures, a teacher that is missing,
+    of no use or unfit, and a loss that is no longer finite (naming the step).
     """
     parts = [training_rows(part) for part in (real, made) if part is not None and len(part)]
     if not parts:
         raise UserError("there are no training pictures; check that the data has a training split.")
     table = concat(parts)
+    held = held_out_rows(table, options)
+    kept = rows(table, ~held) if held.any() else table
     predict = _teacher(teacher, device)
     start = start_of(labels) if options.made_start is None else options.made_start
-    start_step = round(start * planned_steps(len(table), options))
+    start_step = round(start * planned_steps(len(kept), options))
     chosen = Weighted(strategy(labels, options.seed, predict), options.made_weight, start_step)
     config = {**(asked or {}), "labels": labels, **asdict(options)}
-    inputs = {"pictures": table_fingerprint(table), **_weights_input(options)}
+    inputs = {"pictures": table_fingerprint(table), **weights_input(options)}
     if predict is not None:
         inputs["teacher"] = predict.fingerprint
-    unnamed = ("data", "out", *(asked or {}))
+    unnamed = ("data", "out", *(asked or {}), *options.unnamed)
     with StageFolder(out, STAGE, VERSION, config, inputs, unnamed) as folder:
         if not folder.complete:
-            names = chosen.classes(table)  # which may ask a teacher, for minutes
+            names = chosen.classes(kept)  # which may ask a teacher, for minutes
             if len(names) < 2:
                 raise UserError(
                     f"{len(names)} identity among the training pictures, but two are needed; check the data."
                 )
+            sampler = sampler_for(options, made_rows(kept), chosen.persons().numpy())
             where = choose_device(device)
-            state, precision = _enter(folder, options, len(names), where)
+            state, precision = enter(folder.path, options, len(names), where)
             # part by part, since the cache knows the real pictures from the other arms
-            pictures = np.concatenate([prepare(part, options) for part in parts])
-            batches = PixelBatches(torch.from_numpy(pictures), options, where, made_rows(table))
-            fit(state, batches, chosen, folder.path, precision, checkpoint_seconds)
-            _finish(state, folder, names, table, precision, where)
+            pictures = torch.from_numpy(np.concatenate([prepare(part, options) for part in parts]))
+            unseen = HeldOut(pictures[held], column(table, "pid")[held], names, where) if held.any() else None
+            batches = PixelBatches(pictures[~held] if held.any() else pictures, options, where, sampler)
+            backbone = state.network.backbone
+            if isinstance(backbone, OSNet) and backbone.folded:
+                unfold(backbone, batches.batch(batches.rows(0), 0))
+            fit(state, batches, chosen, folder.path, precision, checkpoint_seconds, unseen)
+            _finish(state, folder, names, kept, int(held.sum()), precision, where)
     return folder.path
 
 
@@ -126,26 +129,6 @@ def planned_steps(pictures: int, options: ReidOptions) -> int:
     return max(1, int(np.ceil(options.epochs * pictures / options.batch)))
 
 
-def optimiser_for(network: ReidNetwork, options: ReidOptions) -> torch.optim.Optimizer:
-    """Return SGD with Nesterov momentum and two rates: the backbone's and the head's."""
-    factor = options.backbone_lr_factor
-    if factor is None:
-        factor = 1.0 if options.pretrained is None else 0.1
-    head = [value for name, value in network.named_parameters() if not name.startswith("backbone.")]
-    groups = [
-        {"params": list(network.backbone.parameters()), "initial_lr": options.lr * factor},
-        {"params": head, "initial_lr": options.lr},
-    ]
-    return torch.optim.SGD(
-        groups, lr=options.lr, momentum=options.momentum, nesterov=True, weight_decay=options.weight_decay, fused=True
-    )
-
-
-def rate_factor(step: int, total: int, step_at: float) -> float:
-    """Return what the learning rates are multiplied by at `step` of `total`: 1, and 0.1 from `step_at` on."""
-    return 1.0 if step < round(step_at * total) else 0.1
-
-
 def learn(
     state: Training,
     pictures: torch.Tensor,
@@ -156,15 +139,17 @@ def learn(
     precision: str,
 ) -> float:
     """Take one optimisation step on pictures [B, 3, H, W], add to the sums, and return the loss."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = group["initial_lr"] * rate_factor(state.step, total, options.step_at)
+    set_rates(state.optimiser, options, state.step, total)
     # dropout's randomness belongs to the step, so that a resumed training draws the same
     seed_torch(options.seed, DROPOUT, state.step)
     with autocast(pictures.device, precision):
-        logits = state.network(pictures).float()
+        features, logits = state.network.answers(pictures)
+    logits = logits.float()
     probabilities, weight = chosen.targets(batch_rows, logits.detach(), state.step)
-    each = functional.cross_entropy(logits, probabilities, reduction="none")
-    loss = (weight * each).mean()
+    losses = {"cross_entropy": cross_entropy(logits, probabilities, weight, options.label_smoothing)}
+    if state.metric is not None:
+        losses |= state.metric(features, chosen.persons()[batch_rows].to(features.device), weight)
+    loss = torch.stack(list(losses.values())).sum()
     value = float(loss.detach())
     if not np.isfinite(value):
         raise UserError(
@@ -175,7 +160,9 @@ def learn(
     loss.backward()
     state.optimiser.step()
     state.step += 1
-    state.sums["loss"] += value * len(pictures)
+    parts = losses if len(losses) > 1 else {}
+    for name, part in {"loss": loss, **parts}.items():
+        state.sums[name] = state.sums.get(name, 0.0) + float(part.detach()) * len(pictures)
     state.sums["wrong"] += wrong_answers(logits.detach(), probabilities)
     state.sums["pictures"] += len(pictures)
     return value
@@ -193,44 +180,6 @@ def _teacher(folder: Path | None, device: str) -> Teacher | None:
     return Teacher(folder, device) if folder is not None else None
 
 
-def _weights_input(options: ReidOptions) -> dict[str, str]:
-    if options.pretrained in (None, "timm"):
-        return {}
-    path = Path(str(options.pretrained))
-    if not path.is_file():
-        raise UserError(f"{path}, the backbone's pretrained weights, is not a file; check the name.")
-    return {"pretrained": file_digest(path)}
-
-
-def _enter(folder: StageFolder, options: ReidOptions, classes: int, device: torch.device) -> tuple[Training, str]:
-    """Return a fresh state and the precision, or those of the folder's checkpoint."""
-    path = folder.path / CHECKPOINT
-    network = build(options, classes, weights=not path.exists()).to(device).to(memory_format=torch.channels_last)
-    state = Training(network.train(), optimiser_for(network, options))
-    if not path.exists():
-        return state, "bf16" if use_bfloat16(device, options.precision) else "fp32"
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        network.load_state_dict(saved["network"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-    except Exception as error:  # damage shows itself as any of a dozen kinds
-        raise UserError(f"{path} is damaged ({type(error).__name__}); remove it to train from the start.") from error
-    state.step, state.sums = saved["step"], saved["sums"]
-    say(f"{folder.path} goes on at step {state.step:,}.")
-    return state, str(saved["precision"])
-
-
-def _save(state: Training, folder: Path, precision: str) -> None:
-    values = {
-        "step": state.step,
-        "sums": state.sums,
-        "precision": precision,
-        "network": state.network.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-    }
-    save_checkpoint(folder / CHECKPOINT, values)
-
-
 def fit(
     state: Training,
     batches: PixelBatches,
@@ -238,11 +187,13 @@ def fit(
     folder: Path,
     precision: str,
     checkpoint_seconds: float = 60.0,
+    unseen: HeldOut | None = None,
 ) -> None:
-    """Train `state` to its last step, with metrics and checkpoints in `folder`."""
+    """Train `state` to its last step, with metrics (of `unseen` pictures, too) and checkpoints in `folder`."""
     options, size = batches.options, batches.options.batch
     total = planned_steps(len(batches), options)
     every = max(1, total // LOG_LINES)
+    measure_every = every * max(1, total // (every * MEASUREMENTS))
     saved = logged = time.monotonic()
     devices = [batches.pictures.device] if batches.pictures.is_cuda else []
     with (
@@ -256,27 +207,39 @@ def fit(
             bar.advance(size, loss=loss)
             now = time.monotonic()
             if state.step % every == 0 or state.step == total:
-                _log(state, log, now - logged)
-                logged = now
+                measured = {}
+                if unseen is not None and (state.step % measure_every == 0 or state.step == total):
+                    measured = unseen.measure(state.network, options, precision)
+                _log(state, log, now - logged, measured)
+                logged = time.monotonic()
             if now - saved > checkpoint_seconds and state.step < total:
-                _save(state, folder, precision)
+                save(state, folder, precision)
                 saved = now
 
 
-def _log(state: Training, log: MetricsLog, seconds: float) -> None:
+def _log(state: Training, log: MetricsLog, seconds: float, measured: dict[str, float]) -> None:
     seen = state.sums["pictures"]
+    parts = {name: total / seen for name, total in state.sums.items() if name not in ("loss", "wrong", "pictures")}
     log.write(
         state.step,
         loss=state.sums["loss"] / seen,
         classification_error=state.sums["wrong"] / seen,
         lr=state.optimiser.param_groups[-1]["lr"],
         pictures_per_second=seen / max(seconds, 1e-9),
+        **parts,
+        **measured,
     )
     state.sums = dict.fromkeys(state.sums, 0.0)
 
 
 def _finish(
-    state: Training, folder: StageFolder, names: list[str], table: pa.Table, precision: str, device: torch.device
+    state: Training,
+    folder: StageFolder,
+    names: list[str],
+    table: pa.Table,
+    held_out: int,
+    precision: str,
+    device: torch.device,
 ) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in state.network.state_dict().items()}
     with atomic_path(folder.path / MODEL) as temporary:
@@ -289,6 +252,7 @@ def _finish(
         classes=len(names),
         pictures_real=real,
         pictures_made=len(table) - real,
+        pictures_held_out=held_out,
         precision=precision,
         device=device.type,
     )

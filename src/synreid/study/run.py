@@ -88,7 +88,7 @@ def run_study(
     if table is None and wanted.street is None:
         raise UserError(f"recipe {wanted.name} needs pictures; name their folder with --data.")
     asked = {"recipe": recipe, "data": data, "out": out, "gan": gan, "camera_pattern": camera_pattern}
-    inputs: dict[str, str] = {"recipe": fingerprint(wanted)}
+    inputs: dict[str, str] = {"recipe": _recipe_fingerprint(wanted)}
     if table is not None:
         inputs["data"] = table_fingerprint(table)
     if gan is not None:
@@ -106,6 +106,14 @@ def run_study(
             write_json(out / STUDY, result)
             folder.finish({"study": STUDY})
     return out
+
+
+def _recipe_fingerprint(recipe: Recipe) -> str:
+    """Return what tells a recipe from another, without the options that do not name a training yet."""
+    named = plain(recipe)
+    for option in recipe.reid.unnamed:
+        del named["reid"][option]
+    return fingerprint(named)
 
 
 def _drawn(recipe: Recipe, folder: Path) -> Path:

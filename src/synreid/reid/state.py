@@ -1,0 +1,66 @@
+"""All that changes while a re-ID model is trained, fresh or from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from synreid.reid.backbone import ReidNetwork, build
+from synreid.reid.losses import MetricLosses
+from synreid.reid.optimise import optimiser_for
+from synreid.reid.options import ReidOptions
+from synreid.stage.checkpoint import save_checkpoint
+from synreid.stage.device import use_bfloat16
+from synreid.stage.errors import UserError
+from synreid.stage.log import say
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass
+class Training:
+    """What a checkpoint holds. `metric` is None where no loss compares pictures."""
+
+    network: ReidNetwork
+    optimiser: torch.optim.Optimizer
+    metric: MetricLosses | None = None
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "wrong": 0.0, "pictures": 0.0})
+    """Over the pictures since the last line of the metrics; losses by name where there are several."""
+
+
+def enter(folder: Path, options: ReidOptions, classes: int, device: torch.device) -> tuple[Training, str]:
+    """Return a fresh state and the precision, or those of the folder's checkpoint; UserError for a damaged one."""
+    path = folder / CHECKPOINT
+    network = build(options, classes, weights=not path.exists()).to(device).to(memory_format=torch.channels_last)
+    state = Training(network.train(), optimiser_for(network, options))
+    if options.triplet or options.centre:
+        state.metric = MetricLosses(options, classes, network.embedding).to(device)
+    if not path.exists():
+        return state, "bf16" if use_bfloat16(device, options.precision) else "fp32"
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        network.load_state_dict(saved["network"])
+        state.optimiser.load_state_dict(saved["optimiser"])
+        if state.metric is not None:
+            state.metric.load_state_dict(saved["metric"])
+    except Exception as error:  # damage shows itself as any of a dozen kinds
+        raise UserError(f"{path} is damaged ({type(error).__name__}); remove it to train from the start.") from error
+    state.step, state.sums = saved["step"], saved["sums"]
+    say(f"{folder} goes on at step {state.step:,}.")
+    return state, str(saved["precision"])
+
+
+def save(state: Training, folder: Path, precision: str) -> None:
+    """Write the checkpoint, whole or not at all."""
+    values = {
+        "step": state.step,
+        "sums": state.sums,
+        "precision": precision,
+        "network": state.network.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "metric": state.metric.state_dict() if state.metric is not None else {},
+    }
+    save_checkpoint(folder / CHECKPOINT, values)
