@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synreid.label.names import Labels
+from synreid.reid.evaluate_options import EvaluateOptions
 from synreid.reid.options import ReidOptions
 
 
@@ -46,21 +47,24 @@ def reid_train(
     print(train(real, made, out, options, labels, teacher=teacher, asked=asked))
 
 
-def reid_evaluate(model: Path, *, data: Path, out: Path | None = None, camera_pattern: str | None = None) -> None:
+def reid_evaluate(
+    model: Path,
+    *,
+    data: Path,
+    options: EvaluateOptions,
+    out: Path | None = None,
+    camera_pattern: str | None = None,
+) -> None:
     """Rank the gallery for every query and print Rank-1, 5, 10, mAP in both conventions, and mINP.
 
     Args:
         model: Folder of a finished `reid train`.
         data: Folder or CSV file with query and gallery.
+        options: What is scored besides.
         out: Folder for the scores; by default the model's own.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
-    from synreid.reid.evaluate import evaluate_model
+    from synreid.reid.protocols import as_text, evaluate_protocols
 
-    summary = evaluate_model(model, open_data(data, camera_pattern), out).summary
-    names = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "map": "mAP (standard)"}
-    names |= {"map_trapezoid": "mAP (trapezoid)", "minp": "mINP"}
-    for key, name in names.items():
-        print(f"{name:16} {summary[key] * 100:6.2f} %")
-    print(f"{'queries':16} {summary['queries']:6d}, without a match and left out: {summary['unmatched']}")
+    print(as_text(evaluate_protocols(model, open_data(data, camera_pattern), out, options)))

@@ -1,0 +1,40 @@
+"""Options of evaluation; light to import, since the command line reads them for `--help`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synreid.stage.errors import UserError
+
+FEWEST = 100  # resamples
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is scored and left besides the plain scores, which are the same whatever is chosen here."""
+
+    rerank: bool = False
+    """Score after k-reciprocal re-ranking too (arXiv 1701.08398, with its k1 20, k2 6 and lambda 0.3), into the
+    subfolder rerank."""
+
+    multi_query: bool = False
+    """Score with multiple queries too, into the subfolder multi_query: a query's feature is then the mean over all
+    pictures of its person and camera, those of gt_bbox where the data have that folder, else of query and gallery."""
+
+    intervals: int = 0
+    """Resamples of the queries' persons that give 95 % intervals of Rank-1 and mAP, such as 1000; 0 for none."""
+
+    breakdown: bool = False
+    """Score by camera, by pair of cameras, and by how many right pictures a query has."""
+
+    predictions: bool = False
+    """Leave the features of query and gallery, and CSV files of their paths, identities and cameras, in the subfolder
+    predictions, for any other evaluator."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a value that cannot be evaluated with."""
+        if self.intervals and self.intervals < FEWEST:
+            raise UserError(
+                f"evaluation option intervals is {self.intervals}, but must be 0 or at least {FEWEST} resamples; "
+                "correct it."
+            )
