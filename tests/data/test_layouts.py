@@ -8,7 +8,7 @@ import pytest
 
 from synreid.data.decode import picture_sha256, read_picture
 from synreid.data.layouts import csvfile, cuhk01, folders, market1501, msmt17
-from synreid.data.layouts.entry import WRONG_NAME, WRONG_PLACE, WRONG_ROW, Entry, source_name
+from synreid.data.layouts.entry import MADE_PICTURE, WRONG_NAME, WRONG_PLACE, WRONG_ROW, Entry, source_name
 from synreid.data.scan import listing, scan
 from synreid.data.table import column, paths, pick
 from synreid.stage.errors import UserError
@@ -188,14 +188,22 @@ def test_msmt17s_lists_say_who_is_tested(tmp_path: Path, picture) -> None:
 
 
 def test_cuhk01s_names_say_person_and_camera(tmp_path: Path, picture) -> None:
-    for seed, name in enumerate(("0001001.png", "0001003.png", "0971004.png", "0971005.png")):
+    for seed, name in enumerate(("0001001.png", "0001003.png", "0971004.png")):
         picture(tmp_path / name, seed)
     found = listing(tmp_path)
-    assert (found.layout, found.left_out) == ("CUHK01", [(WRONG_NAME, "0971005.png")])
+    assert found.layout == "CUHK01"
     assert [(e.pid, e.camera) for e in found.entries] == [
         ("cuhk01/0001", "cuhk01/c1"),
         ("cuhk01/0001", "cuhk01/c2"),
         ("cuhk01/0971", "cuhk01/c2"),
     ]
-    picture(tmp_path / "holiday.png", 9)
-    assert not cuhk01.matches(tmp_path)
+    picture(tmp_path / "0971005.png", 9)
+    assert not cuhk01.matches(tmp_path), "such as the frames of a video"
+
+
+def test_made_pictures_of_an_export_are_not_taken_for_real(market: Path, tmp_path: Path, picture) -> None:
+    picture(market / "bounding_box_train" / "1600_c7s1_000001_00_made.jpg", 99)
+    assert (MADE_PICTURE, "bounding_box_train/1600_c7s1_000001_00_made.jpg") in listing(market).left_out
+    picture(tmp_path / "people" / "anna" / "c1_real.png", 1)
+    picture(tmp_path / "people" / "anna" / "0001_c1s1_000001_00_made.png", 2)
+    assert listing(tmp_path / "people").left_out == [(MADE_PICTURE, "anna/0001_c1s1_000001_00_made.png")]

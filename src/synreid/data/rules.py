@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.decode import DAMAGED, MAX_PIXELS, NOT_A_PICTURE, TOO_LARGE
-from synreid.data.layouts.entry import WRONG_NAME, WRONG_PLACE, WRONG_ROW
+from synreid.data.layouts.entry import MADE_PICTURE, WRONG_NAME, WRONG_PLACE, WRONG_ROW
 from synreid.data.table import column
 
 STOPS, WARNING = "stops the study", "warning"
@@ -26,6 +26,7 @@ FILE_RULES = {
     MISSING: (STOPS, "pictures are named, but are not there; correct their paths"),
     WRONG_ROW: (STOPS, "rows cannot be read; correct them"),
     WRONG_NAME: (WARNING, "pictures are left out: their names do not read like 0002_c1s1_000451_03.jpg, in UTF-8"),
+    MADE_PICTURE: (WARNING, "pictures are left out: their names say that they are made; add them by their selection"),
     WRONG_PLACE: (WARNING, "pictures or folders are left out: the layout has no place for them there"),
 }
 

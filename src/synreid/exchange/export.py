@@ -39,8 +39,8 @@ def export(
     what each was before, which is what `parents` name), README.txt and, with the name of a strategy in `labels`, its
     targets (`labels.parquet`, `classes.csv`). `asked` are the command line's own arguments, for `config.yaml`.
 
-    Raises UserError where there is nothing to write, `out` holds anything, a picture is gone or has changed, persons
-    cannot be named apart, a layout needs a camera that is unknown, or labels cannot be written down.
+    Raises UserError where there is nothing to write, `out` holds anything, a picture is gone or a made one has changed,
+    persons cannot be named apart, a layout needs a camera that is unknown, or labels cannot be written down.
     """
     if layout not in LAYOUTS:
         raise UserError(f"layout '{layout}' does not exist; choose one of: {', '.join(LAYOUTS)}.")

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.layouts import market1501
+from synreid.data.layouts.entry import MADE
 from synreid.data.table import column
 from synreid.stage.errors import UserError
 
 DISTRACTOR = 0  # Market-1501's number of whoever no query shows
-MADE = "_made"  # what a made picture's name ends in, where parsers of these names do not look
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def numbered(table: pa.Table) -> Numbering:
     number of the person whom they show. A made picture has the camera that its row names (that of its real parent, or
     what its generator was told); those without one share one camera more, behind all others.
 
-    Raises UserError for pictures without an identity, and for an artificial person with the name of a real one.
+    Raises UserError for pictures without an identity, for an artificial person with the name of a real one, and for
+    variations of persons whom the real pictures, where there are any, do not show.
     """
     persons, cameras = _person_numbers(table), _camera_numbers(table)
     return Numbering(persons, cameras, _stems(table, persons, cameras))
@@ -62,8 +63,14 @@ def _person_numbers(table: pa.Table) -> np.ndarray:
             f"{both[0]} is the name of a real and of an artificial person ({len(both)} such names); rename the folder "
             "of the real pictures, whose name is part of it."
         )
+    photographed, shown = (set(pids[(column(table, "origin") == kind) & ~junk]) for kind in ("real", "variation"))
+    if photographed and (strangers := sorted(shown - photographed)):
+        raise UserError(
+            f"{strangers[0]} is shown by variations but not by the real pictures ({len(strangers)} such persons); name "
+            "the data that they were made from, under the folder's name of then."
+        )
     asked = set(pids[~junk & (column(table, "split") != "gallery")])
-    numbers = _kept_or_counted(real, r"(?:.*/)?(\d+)", real - asked)
+    numbers = _kept_or_counted(real, r"(?:.*/)?(\d{1,9})", real - asked)
     first = max(numbers.values(), default=0) + 1
     numbers |= {pid: number for number, pid in enumerate(sorted(made), start=first)}
     return np.array([-1 if wrong else numbers[pid] for pid, wrong in zip(pids, junk, strict=True)], dtype=np.int64)
@@ -72,7 +79,7 @@ def _person_numbers(table: pa.Table) -> np.ndarray:
 def _camera_numbers(table: pa.Table) -> np.ndarray:
     cameras, real = column(table, "camera"), column(table, "origin") == "real"
     known, named = set(cameras[real]) - {None}, set(cameras) - {None}
-    numbers = _kept_or_counted(known or named, r"(?:.*/)?c?(\d+)", set())
+    numbers = _kept_or_counted(known or named, r"(?:.*/)?c?(\d{1,9})", set())
     first = max(numbers.values(), default=0) + 1
     numbers |= {camera: number for number, camera in enumerate(sorted(named - set(numbers)), start=first)}
     own = max(numbers.values(), default=0) + 1

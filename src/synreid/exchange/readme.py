@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from synreid import __version__
+from synreid.data.layouts.entry import MADE as MADE_NAME
 from synreid.data.table import column
 from synreid.exchange.metadata import MADE, VOCABULARY
-from synreid.exchange.numbering import MADE as MADE_NAME
 from synreid.exchange.provenance import Maker, maker_of
 
 _LAYOUTS = {

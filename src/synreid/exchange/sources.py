@@ -97,11 +97,11 @@ def _check_persons(source: Path, found: list[Found]) -> None:
     of_file: dict[Path, str] = {}
     spelt: dict[str, str] = {}
     for one in found:
-        if one.path in of_file:
+        if (place := one.path.resolve()) in of_file:
             raise UserError(
-                f"{source} lists {one.path} twice, of persons {of_file[one.path]} and {one.person}; list it once."
+                f"{source} lists {one.path} twice, of persons {of_file[place]} and {one.person}; list it once."
             )
-        of_file[one.path] = one.person
+        of_file[place] = one.person
         other = spelt.setdefault(one.person.casefold(), one.person)
         if other != one.person:
             raise UserError(f"{source} has two persons of one name, {other} and {one.person}; rename one of them.")

@@ -172,7 +172,8 @@ def _output_width(backbone: nn.Module, options: ReidOptions) -> int:
         output = backbone.eval()(torch.zeros(1, 3, *options.size))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UserError(
-            f"backbone {options.backbone} cannot take pictures of {options.height}x{options.width} ({error}); "
+            f"backbone {options.backbone} cannot take pictures of {options.height}x{options.width}, pooling "
+            f"{options.pooling} ({error}); "
             "choose another size or network."
         ) from error
     backbone.train(was_training)

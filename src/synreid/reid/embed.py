@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import safetensors.torch
 import torch
 
+from synreid.data.decode import read_picture
 from synreid.data.pixels import pixels, resize
 from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.batches import normalise
@@ -93,6 +95,18 @@ def embed_table(model: ReidModel, table: pa.Table, flip: bool | None = None) -> 
             out[start : start + BLOCK] = embed(model, block, flip)
             bar.advance(len(block))
     return out
+
+
+def embed_files(model: ReidModel, files: Sequence[Path]) -> np.ndarray:
+    """Return raw features, float32 [N, D], of picture files, prepared as those of a table are.
+
+    Raises UserError for a file that is not a picture.
+    """
+    parts = []
+    for start in range(0, len(files), BLOCK):
+        small = [resize(read_picture(path), *model.options.through_size) for path in files[start : start + BLOCK]]
+        parts.append(embed(model, enlarge(np.stack(small), *model.options.size)))
+    return np.concatenate(parts)
 
 
 class ReidEmbedder:

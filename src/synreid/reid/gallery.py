@@ -22,7 +22,7 @@ Split = Literal["gallery", "all"]
 def gallery_table(
     path: Path, split: Split = "gallery", camera_pattern: str | None = None, plain: bool = False
 ) -> pa.Table:
-    """Return the pictures to index: the gallery of a data set as `open_data` has it, or all of its pictures.
+    """Return the pictures to index: the gallery of a data set that has one, or all of its pictures.
 
     A folder without a layout, such as one whose pictures lie in it directly, is taken as `plain`: all pictures under
     it, without identities. With split `all` the data need not be fit for a study. Junk is left out. Raises UserError
@@ -32,6 +32,9 @@ def gallery_table(
         say(f"{path} is taken as pictures without identities.")
         table = _sound(scan_plain(path), path)
     elif split == "all":
+        table = _sound(scan(path, camera_pattern), path)
+    elif not set(column(scan(path, camera_pattern).table, "split")) - {None}:
+        say(f"{path} has no gallery of its own, so all of its pictures are searched.")
         table = _sound(scan(path, camera_pattern), path)
     else:
         table = pick(open_data(path, camera_pattern), split="gallery")
@@ -63,7 +66,8 @@ def query_files(picture: Path) -> list[Path]:
         raise UserError(f"{picture} does not exist; name a picture, or a folder of pictures.")
     if picture.is_file():
         return [picture]
-    files = sorted(path for path in picture.rglob("*") if path.is_file() and is_picture_name(path.name))
+    files = [path for path in sorted(picture.rglob("*")) if path.is_file() and is_picture_name(path.name)]
+    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(picture).parts)]
     if not files:
         raise UserError(f"{picture} holds no pictures; name a picture, or a folder of pictures.")
     return files

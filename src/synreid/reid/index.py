@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.table import TABLE, column, read_table, table_fingerprint, write_table
+from synreid.data.table import paths as picture_paths
 from synreid.quality.neighbours import unit_length
-from synreid.reid.embed import ReidModel, embed_table, load_model
+from synreid.reid.embed import ReidModel, embed_files, embed_table, load_model
 from synreid.reid.gallery import persons_of
 from synreid.reid.index_options import IndexOptions
 from synreid.reid.train import MODEL
@@ -110,6 +111,7 @@ def index_gallery(
     asked = {**(asked or {}), "model": str(model)}
     with StageFolder(out, STAGE, VERSION, {**asked, **asdict(options)}, inputs, unnamed=(*asked, "out")) as stage:
         if stage.complete:
+            _follow(stage, table)
             return out
         clustered = len(table) > options.exact_limit
         if clustered:
@@ -132,6 +134,15 @@ def index_gallery(
     return out
 
 
+def _follow(stage: StageFolder, table: pa.Table) -> None:
+    """Let a finished index name the pictures where they lie now, if the gallery was moved."""
+    known = read_table(stage.path / TABLE)
+    if [str(path) for path in picture_paths(known)] != [str(path) for path in picture_paths(table)]:
+        write_table(table, stage.path / TABLE)
+        stage.run["config"] = stage.config
+        stage.finish({**stage.run["outputs"], TABLE: file_digest(stage.path / TABLE)[:16]})
+
+
 def _features(model: ReidModel, table: pa.Table, folder: Path) -> tuple[np.ndarray, list[Path]]:
     """Return features of unit length, float32 [G, D], and the files of their parts, kept for a run that is cut off."""
     paths = [folder / f"features-{start:09d}.npy" for start in range(0, len(table), PART)]
@@ -139,7 +150,8 @@ def _features(model: ReidModel, table: pa.Table, folder: Path) -> tuple[np.ndarr
         if path.exists():
             continue
         part = table.slice(number * PART, PART)
-        features = embed_table(model, part)
+        # the cache of decoded pictures is for what is trained on and tested again and again
+        features = embed_table(model, part) if len(paths) == 1 else embed_files(model, picture_paths(part))
         bad = ~np.isfinite(features).all(axis=1)
         if bad.any():
             raise UserError(

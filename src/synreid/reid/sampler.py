@@ -92,6 +92,11 @@ class PersonGroups:
             parts = [np.flatnonzero((persons >= 0) & (made == kind)) for kind in (False, True)]
             self.free_groups = _share(len(free), int(made.sum()), wanted)
             counts = [groups - wanted, wanted]
+        if len(free) and not self.free_groups:
+            raise UserError(
+                f"a batch of {options.batch} has one group of {self.each} for made pictures, but {len(free):,} of them "
+                "are of no certain person and the others are; choose a larger batch or made_ratio."
+            )
         counts[-1] -= self.free_groups
         self.free = free
         self.pools = [

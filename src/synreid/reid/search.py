@@ -12,11 +12,10 @@ from synreid.data.decode import read_picture, resize
 from synreid.data.sheets import BLUE, GREEN, RED, SHOWN_HEIGHT, Colour, sheet, write_picture
 from synreid.data.table import column, paths, spread
 from synreid.quality.neighbours import unit_length
-from synreid.reid.embed import BLOCK, ReidModel, embed, load_model
+from synreid.reid.embed import embed_files, load_model
 from synreid.reid.evaluate import check_features
 from synreid.reid.gallery import known_names, query_files
 from synreid.reid.index import GalleryIndex, model_mark, open_index
-from synreid.reid.prepare import enlarge
 from synreid.stage.errors import UserError
 from synreid.stage.files import write_json
 from synreid.stage.log import say
@@ -43,18 +42,6 @@ def search(
     check_features(features, len(files), "query")
     similarities, rows = opened.search(unit_length(features), top)
     return _entries(opened, files, similarities, rows)
-
-
-def embed_files(model: ReidModel, files: Sequence[Path]) -> np.ndarray:
-    """Return raw features, float32 [N, D], of picture files, prepared as those of a table are.
-
-    Raises UserError for a file that is not a picture.
-    """
-    parts = []
-    for start in range(0, len(files), BLOCK):
-        small = [resize(read_picture(path), *model.options.through_size) for path in files[start : start + BLOCK]]
-        parts.append(embed(model, enlarge(np.stack(small), *model.options.size)))
-    return np.concatenate(parts)
 
 
 def _same_model(index: GalleryIndex, model: Path | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ def read_clusters(path: Path) -> Clusters:
     """Open what `write_clusters` wrote; vectors stay on the disk until they are looked at. Raises UserError."""
     faiss = load_faiss()
     try:
-        return Clusters(faiss.read_index(str(path), faiss.IO_FLAG_MMAP))
+        # on Windows faiss cannot leave them there
+        return Clusters(faiss.read_index(str(path), 0 if os.name == "nt" else faiss.IO_FLAG_MMAP))
     except RuntimeError as error:
         raise UserError(f"{path} is not readable as an index of faiss; remove its folder and index again.") from error

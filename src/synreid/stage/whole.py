@@ -18,7 +18,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
     Raises UserError where `out` holds anything already, when the disk is full or the folder cannot be written.
     """
-    out = Path(out)
+    out = Path(out).absolute()  # so that it has a name, even '.'
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder; name another folder, or remove it first.")
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")

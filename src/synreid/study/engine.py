@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -46,7 +45,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path, started: Started, fin
         return
     others = set(multiprocessing.active_children())
     with _shared_cores(workers):
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _enter, (os.getpid(), log))
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _enter, (log,))
         try:
             _run_side_by_side(pool, jobs, workers, started, finished)
         except BaseException as error:
@@ -97,7 +96,7 @@ def _shared_cores(workers: int) -> Iterator[None]:
             os.environ[THREADS] = before
 
 
-def _enter(parent: int, log: Path) -> None:
+def _enter(log: Path) -> None:
     """Prepare a worker: its lines go to the log, and it is a group of its own with the commands that it runs.
 
     So ctrl-C is for the parent to see, and the group ends as one: when the worker is asked to, or the parent is gone.
@@ -106,12 +105,12 @@ def _enter(parent: int, log: Path) -> None:
     if GROUPS:
         os.setpgrp()
         signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
     if GROUPS:
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

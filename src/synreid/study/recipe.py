@@ -146,6 +146,12 @@ class Recipe:
                 "variations.arms."
             )
 
+    @property
+    def selects(self) -> bool:
+        """Whether selection has anything to do: not where only inversions or unselected variations are added."""
+        chosen = {"selected", "soft"} & set(self.variations.arms if self.variations is not None else ())
+        return bool(self.amounts or chosen)
+
     def _check_labels(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise UserError(f"recipe {self.name}: labels {list(self.labels)} names a strategy twice.")

@@ -186,7 +186,8 @@ class _Study:
         sampler = StyleSampler.load(generator)
         resolution = f"{sampler.height}x{sampler.width}"
         material = Material(real, test, {}, resolution, generator, [])
-        self._calibrate(material)
+        if recipe.selects:
+            self._calibrate(material)
         if recipe.amounts:
             persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
             ways = {"persons": (out / "select", recipe.select)}
@@ -227,17 +228,18 @@ class _Study:
         taught = set(column(learned, "pid"))
         unseen = [pid for pid in set(column(real, "pid")) if pid not in taught]
         options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
+        options = dataclasses.replace(options, pictures_each=None, triplet=0.0)  # which want many persons in a batch
         judge = ReidEmbedder(train(learned, None, self.out / "reid" / "judge", options))
         return judge, pick(real, pid=unseen), taught
 
     def _calibrate(self, material: Material) -> None:
         """Measure what the scores of selection tell apart on this set; one that is too small for it gets a note."""
-        judge, unseen, _ = self._judge(material) if self.recipe.select.identity else (None, material.real, set())
-        detector, _ = pedestrian_judge(self.recipe.select)
-        detectors = [detector] if detector is not None else []
         options = dataclasses.replace(CALIBRATION, resolution=material.resolution)
         realism = self.recipe.select.realism is not None
         try:
+            judge, unseen, _ = self._judge(material) if self.recipe.select.identity else (None, material.real, set())
+            detector, _ = pedestrian_judge(self.recipe.select)
+            detectors = [detector] if detector is not None else []
             calibrate(unseen, self.out / CALIBRATED, options, judge, detectors=detectors, realism=realism)
         except UserError as error:
             self.notes.append(f"What selection's scores tell apart was not measured: {error}")

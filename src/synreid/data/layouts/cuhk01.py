@@ -8,12 +8,11 @@ from pathlib import Path
 from synreid.data.decode import is_picture_name
 from synreid.data.layouts.entry import WRONG_NAME, Entry, Listing
 
-NAME = re.compile(r"(\d{4})(\d{3})\.png", re.IGNORECASE | re.ASCII)
-PICTURES = (1, 2, 3, 4)  # of each person: the first two by camera 1, the others by camera 2
+NAME = re.compile(r"(\d{4})00([1-4])\.png", re.IGNORECASE | re.ASCII)  # pictures 1 and 2 by camera 1, 3 and 4 by 2
 
 
 def matches(root: Path) -> bool:
-    """Tell whether the pictures in `root` are named as CUHK01's: seven digits."""
+    """Tell whether the pictures in `root` are named as CUHK01's."""
     names = [path.name for path in root.iterdir() if is_picture_name(path.name)]
     return bool(names) and all(NAME.fullmatch(name) for name in names)
 
@@ -30,7 +29,7 @@ def read(root: Path) -> Listing:
         found = NAME.fullmatch(path.name)
         if not is_picture_name(path.name):
             ignored += 1
-        elif found is None or int(found[2]) not in PICTURES:
+        elif found is None:
             listing.left_out.append((WRONG_NAME, path.name))
         else:
             camera = f"cuhk01/c{1 if int(found[2]) <= 2 else 2}"

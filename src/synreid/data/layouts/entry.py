@@ -6,6 +6,8 @@ import re
 from typing import NamedTuple
 
 WRONG_NAME, WRONG_PLACE, WRONG_ROW = "wrong name", "wrong place", "wrong row"
+MADE_PICTURE = "made picture"
+MADE = "_made"  # what the names of made pictures end in where they were exported, and parsers do not look
 
 
 class Entry(NamedTuple):
@@ -28,6 +30,11 @@ class Listing(NamedTuple):
     entries: list[Entry]
     left_out: list[tuple[str, str]]
     ignored: int
+
+
+def says_made(name: str) -> bool:
+    """Tell whether a file's name says that its picture was made, as those of an export do."""
+    return name.partition(".")[0].endswith(MADE)
 
 
 def source_name(folder: str) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from synreid.data.decode import is_picture_name
-from synreid.data.layouts.entry import WRONG_PLACE, Entry, Listing, source_name
+from synreid.data.layouts.entry import MADE_PICTURE, WRONG_PLACE, Entry, Listing, says_made, source_name
 from synreid.data.table import ALLOWED
 from synreid.stage.errors import UserError
 
@@ -63,6 +63,8 @@ def _person(folder: Path, prefix: str, split: str | None, pattern: re.Pattern[st
             listing.left_out.append((WRONG_PLACE, name))
         elif not is_picture_name(path.name):
             ignored += 1
+        elif says_made(path.name):
+            listing.left_out.append((MADE_PICTURE, name))
         else:
             found = pattern.search(path.name)
             value = found[1] if found else None

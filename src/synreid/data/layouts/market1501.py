@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from synreid.data.decode import is_picture_name
-from synreid.data.layouts.entry import WRONG_NAME, WRONG_PLACE, Entry, Listing, source_name
+from synreid.data.layouts.entry import MADE_PICTURE, WRONG_NAME, WRONG_PLACE, Entry, Listing, says_made, source_name
 
 SPLITS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 # Person, camera, sequence, frame. As loose as the real sets need: Market-1501 has 24 names that end in .jpg.jpg,
@@ -40,6 +40,8 @@ def read(root: Path) -> Listing:
             path = f"{folder}/{name}"
             if not is_picture_name(name):
                 ignored += 1
+            elif says_made(name):
+                left_out.append((MADE_PICTURE, path))
             elif (found := NAME.fullmatch(name)) is None:
                 left_out.append((WRONG_NAME, path))
             elif found[1] == JUNK and split != "gallery":
