@@ -6,6 +6,7 @@ import pytest
 
 from synreid.data.table import from_columns
 from synreid.exchange.numbering import numbered
+from synreid.stage.errors import UserError
 
 
 def table(*rows: tuple[str, str | None, str, str]) -> object:
@@ -22,6 +23,7 @@ def table(*rows: tuple[str, str | None, str, str]) -> object:
         (("m/7", "m/007"), [2, 1]),  # one number for two persons: none is kept
         (("m/7", "m/bob"), [1, 2]),
         (("m/0", "m/4"), [1, 2]),  # 0 is nobody to other tools
+        (("m/20231124153000123456", "m/4"), [1, 2]),  # a time, say, and no number
     ],
 )
 def test_real_persons_keep_numbers_where_each_has_one(pids: tuple[str, str], numbers: list[int]) -> None:
@@ -54,3 +56,8 @@ def test_cameras_with_names_are_counted() -> None:
     found = numbered(table(("m/1", "m/yard", "train", "real"), ("m/1", "m/door", "train", "real")))
     assert found.cameras.tolist() == [2, 1]
     assert found.stems == ["0001_c2s1_000001_00", "0001_c1s1_000002_00"]
+
+
+def test_variations_of_persons_whom_nobody_photographed_are_refused() -> None:
+    with pytest.raises(UserError, match="then/2 is shown by variations but not by the real pictures"):
+        numbered(table(("now/2", "now/c1", "train", "real"), ("then/2", "then/c1", "train", "variation")))

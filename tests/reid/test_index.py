@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synreid.data.table import column, pick, read_table
+from synreid.data.table import column, paths, pick, read_table
 from synreid.reid import index as module
-from synreid.reid.embed import embed_table, load_model
+from synreid.reid.embed import embed_files, embed_table, load_model
 from synreid.reid.gallery import gallery_table
 from synreid.reid.index import FEATURES, as_text, index_gallery, open_index
 from synreid.reid.index_options import IndexOptions
@@ -125,20 +125,35 @@ def test_the_same_request_is_not_embedded_again(index, model, persons, monkeypat
 def test_an_index_that_was_cut_off_goes_on_from_its_last_part(index, model, persons, tmp_path, monkeypatch) -> None:
     table, sizes = pick(persons, split="gallery"), []
 
-    def embedded(loaded, part):
-        sizes.append(len(part))
+    def embedded(loaded, files):
+        sizes.append(len(files))
         if len(sizes) == 3:
             raise KeyboardInterrupt
-        return embed_table(loaded, part)
+        return embed_files(loaded, files)
 
     monkeypatch.setattr(module, "PART", 6)
-    monkeypatch.setattr(module, "embed_table", embedded)
+    monkeypatch.setattr(module, "embed_files", embedded)
     with pytest.raises(KeyboardInterrupt):
         index_gallery(model, table, tmp_path / "i")
     folder = index_gallery(model, table, tmp_path / "i")
     assert sizes == [6, 6, 4, 4]
     np.testing.assert_allclose(open_index(folder).features, open_index(index).features, atol=1e-5)
     assert sorted(path.name for path in folder.glob("features*")) == [FEATURES]
+
+
+def test_an_index_follows_a_gallery_that_was_moved(model, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("anna/c1.png", "bert/c2.png"):
+        (tmp_path / "then" / "set" / name).parent.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 255, (32, 16, 3), np.uint8)).save(tmp_path / "then" / "set" / name)
+    table = gallery_table(tmp_path / "then" / "set")
+    assert len(table) == 2, "a folder without splits is searched whole"
+    out = index_gallery(model, table, tmp_path / "index", asked={"gallery": str(tmp_path / "then" / "set")})
+    (tmp_path / "then").rename(tmp_path / "now")
+    index_gallery(model, gallery_table(tmp_path / "now" / "set"), out, asked={"gallery": str(tmp_path / "now" / "set")})
+    opened = open_index(out)
+    assert all(path.exists() for path in paths(opened.table))
+    assert opened.run["config"]["gallery"] == str(tmp_path / "now" / "set")
 
 
 def test_any_folder_of_pictures_is_a_gallery_without_identities(persons, tmp_path) -> None:
