@@ -140,7 +140,8 @@ def _follow(stage: StageFolder, table: pa.Table) -> None:
     if [str(path) for path in picture_paths(known)] != [str(path) for path in picture_paths(table)]:
         write_table(table, stage.path / TABLE)
         stage.run["config"] = stage.config
-        stage.finish({**stage.run["outputs"], TABLE: file_digest(stage.path / TABLE)[:16]})
+        sizes = {**stage.run["bytes"], TABLE: (stage.path / TABLE).stat().st_size}
+        stage.finish({**stage.run["outputs"], TABLE: file_digest(stage.path / TABLE)[:16]}, bytes=sizes)
 
 
 def _features(model: ReidModel, table: pa.Table, folder: Path) -> tuple[np.ndarray, list[Path]]:
