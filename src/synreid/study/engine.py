@@ -47,6 +47,8 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path, started: Started, fin
     with _shared_cores(workers):
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _enter, (log,))
         try:
+            # all start now: CPython 3.11 would not notice that one is killed which started while the pool waited
+            wait([pool.submit(os.getpid) for _ in range(workers)])
             _run_side_by_side(pool, jobs, workers, started, finished)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
