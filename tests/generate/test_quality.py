@@ -34,7 +34,7 @@ class Counting(PixelEmbedder):
 def counting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counting:
     monkeypatch.setenv("SYNREID_CACHE", str(tmp_path / "cache"))
     embedder = Counting()
-    monkeypatch.setattr(quality, "default_quality_embedder", lambda measured: (embedder, "Quality is counted."))
+    monkeypatch.setattr(quality, "default_quality_embedder", lambda: (embedder, "Quality is counted."))
     return embedder
 
 

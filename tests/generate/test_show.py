@@ -59,7 +59,9 @@ def sampler(gan: Path) -> StyleSampler:
 @pytest.fixture(autouse=True)
 def pixels_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network is loaded to compare features."""
-    monkeypatch.setattr("synreid.generate.show.default_quality_embedder", lambda measured: (PixelEmbedder(), "Quality is fast."))
+    monkeypatch.setattr(
+        "synreid.generate.show.default_quality_embedder", lambda measured: (PixelEmbedder(), "Quality is fast.")
+    )
 
 
 def test_mixing_cell_is_the_rows_person_with_the_columns_layers(sampler: StyleSampler) -> None:
