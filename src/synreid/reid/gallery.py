@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.decode import is_picture_name
+from synreid.data.layouts.plain import visible_files
 from synreid.data.rules import STOPS
 from synreid.data.scan import Scan, listing, open_data, scan, scan_plain
 from synreid.data.table import column, pick, rows
@@ -31,13 +32,13 @@ def gallery_table(
     if plain or _has_no_layout(path, camera_pattern):
         say(f"{path} is taken as pictures without identities.")
         table = _sound(scan_plain(path), path)
-    elif split == "all":
-        table = _sound(scan(path, camera_pattern), path)
-    elif not set(column(scan(path, camera_pattern).table, "split")) - {None}:
-        say(f"{path} has no gallery of its own, so all of its pictures are searched.")
-        table = _sound(scan(path, camera_pattern), path)
     else:
-        table = pick(open_data(path, camera_pattern), split="gallery")
+        found = scan(path, camera_pattern)
+        without = not set(column(found.table, "split")) - {None}
+        if without and split == "gallery":
+            say(f"{path} has no gallery of its own, so all of its pictures are searched.")
+        whole = without or split == "all"
+        table = _sound(found, path) if whole else pick(open_data(path, camera_pattern), split="gallery")
     junk = column(table, "junk")
     if junk.any():
         say(f"{junk.sum():,} of {len(table):,} pictures are junk and are left out.")
@@ -66,8 +67,7 @@ def query_files(picture: Path) -> list[Path]:
         raise UserError(f"{picture} does not exist; name a picture, or a folder of pictures.")
     if picture.is_file():
         return [picture]
-    files = [path for path in sorted(picture.rglob("*")) if path.is_file() and is_picture_name(path.name)]
-    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(picture).parts)]
+    files = [picture / name for name in visible_files(picture) if is_picture_name(name.name)]
     if not files:
         raise UserError(f"{picture} holds no pictures; name a picture, or a folder of pictures.")
     return files

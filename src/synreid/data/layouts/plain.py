@@ -16,9 +16,14 @@ def read(root: Path) -> Listing:
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a folder; name one that holds pictures.")
-    names = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
-    names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    names = visible_files(root)
     entries = [Entry(name.as_posix(), None) for name in names if is_picture_name(name.name)]
     if not entries:
         raise UserError(f"{root} holds no pictures, nor do the folders in it; name a folder that does.")
     return Listing("pictures", source_name(root.name), str(root), entries, [], len(names) - len(entries))
+
+
+def visible_files(root: Path) -> list[Path]:
+    """Return the paths in `root` of all files under it, sorted; hidden ones and those in hidden folders left out."""
+    names = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    return [name for name in names if not any(part.startswith(".") for part in name.parts)]
