@@ -6,6 +6,7 @@ import pytest
 
 from synreid.generate.network import start_folder
 from synreid.generate.options import GAN_PRESETS, GanOptions
+from synreid.reid.options import PRESETS, ReidOptions
 from synreid.stage.errors import UserError
 from synreid.study.answer import headline_arm
 from synreid.study.arms import arms_of
@@ -53,6 +54,16 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "labels": ["lsro"], "amounts": [], "variations": {}}, "are of artificial persons"),
         ({"name": "x", "selections": {"A b": {}}}, "'A b' of selections"),
         ({"name": "x", "selections": {"a": {}}, "amounts": [], "variations": {}}, "are of artificial persons"),
+        ({"name": "x", "arms": [{"persons": 50}]}, "differs in nothing"),
+        ({"name": "x", "arms": [{"persons": 7, "labels": "slsr"}]}, "adds 7 persons, but amounts are"),
+        ({"name": "x", "arms": [{"selection": "b"}], "selections": {"a": {}}}, "has selection b, but"),
+        ({"name": "x", "arms": [{"labels": "slsr"}, {"labels": "slsr"}]}, "names an arm twice"),
+        ({"name": "x", "arms": [{"labels": "slsr"}], "command": "train"}, "not for command"),
+        ({"name": "x", "reid": {"preset": "best"}}, "presets are thesis, strong"),
+        ({"name": "x", "baselines": {"A b": {}}}, "'A b' of baselines"),
+        ({"name": "x", "baselines": {"a": {"preset": ["strong"]}}}, "presets are thesis, strong"),
+        ({"name": "x", "baselines": {"a": {}}, "command": "train"}, "not for command"),
+        ({"name": "x", "baselines": {"a": {}}, "amounts": [], "variations": {}}, "trained with artificial persons"),
         ({"name": "x", "selections": {"a": {"ssim": 5.0}}}, "ssim is 5.0"),
         ({"name": "x", "select": {"most_pictures": 5}, "keep": 10}, "most_pictures 5 leaves no person the 10"),
         ({"name": "x", "gan": {"batch": 0}}, "batch is 0"),
@@ -89,6 +100,33 @@ def test_other_selections_are_arms_with_pools_of_their_own() -> None:
     arms = {arm.name: arm for arm in arms_of(recipe_from({"name": "x", "amounts": [50], "selections": {"a": {}}}, "x"))}
     arm = arms["persons-50-by-a"]
     assert (arm.persons, arm.pool, arm.against) == (50, "persons-by-a", ("real-as-50", "persons-50"))
+
+
+def test_spelled_out_arms_are_held_against_those_that_differ_in_one_thing() -> None:
+    spelled = [{"labels": "slsr", "selection": "a"}, {"persons": 20, "made_ratio": 0.5}]
+    changes = {"amounts": [50, 20], "labels": ["slsr"], "selections": {"a": {}}, "arms": spelled}
+    arms = {arm.name: arm for arm in arms_of(recipe_from({"name": "x", **changes}, "x"))}
+    both = arms["persons-50-slsr-by-a"]
+    assert (both.persons, both.pool, both.labels) == (50, "persons-by-a", "slsr")
+    assert both.against == ("real-as-50", "persons-50-by-a", "persons-50-slsr")
+    half = arms["persons-20-ratio-0.5"]
+    assert (half.persons, half.pool, half.changes) == (20, "persons", {"made_ratio": 0.5})
+    assert half.against == ("real-as-20", "persons-20")
+
+
+def test_a_list_and_a_spelled_out_arm_make_the_same_arm_once() -> None:
+    recipe = recipe_from({"name": "x", "labels": ["slsr"], "arms": [{"labels": "slsr"}]}, "x")
+    assert [arm.name for arm in arms_of(recipe)].count("persons-50-slsr") == 1
+
+
+def test_other_baselines_repeat_the_arms_of_persons() -> None:
+    strong = {"preset": "strong", "backbone": "resnet18", "epochs": 2}
+    recipe = recipe_from({"name": "x", "labels": ["slsr"], "baselines": {"strong": strong}}, "x")
+    assert recipe.baselines["strong"] == ReidOptions(**{**PRESETS["strong"], "backbone": "resnet18", "epochs": 2})
+    arms = {arm.name: arm for arm in arms_of(recipe) if arm.baseline == "strong"}
+    assert list(arms) == ["strong-real", "strong-persons-50", "strong-real-as-50"]
+    assert arms["strong-persons-50"].against == ("strong-real-as-50", "strong-real")
+    assert arms["strong-real-as-50"].steps_of == "strong-persons-50"
 
 
 def test_labels_are_arms_of_the_largest_amount() -> None:

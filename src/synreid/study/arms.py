@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from synreid.data.table import column, rows, rows_by_person
 from synreid.stage.errors import UserError
-from synreid.study.recipe import Recipe
+from synreid.study.recipe import PersonArm, Recipe
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Arm:
 
     `persons` artificial persons are added (0: none), or `variations` pictures of each real person, out of `pool`.
     `steps_of` names the arm whose number of optimisation steps this one takes, `changes` are options of training that
-    differ. `against` names the arms that it is compared with. Pools are persons, persons-by-NAME for each other
-    selection, variations, selected and inversions.
+    differ. `baseline` names one of the recipe's other re-ID models, which it trains instead of the recipe's own.
+    `against` names the arms that it is compared with. Pools are persons, persons-by-NAME for each other selection,
+    variations, selected and inversions.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Arm:
     real: bool = True
     resolution: Literal["full", "generator"] = "generator"
     steps_of: str | None = None
+    baseline: str | None = None
     labels: str = "new-identity"
     changes: Mapping[str, Any] = field(default_factory=dict)
     against: tuple[str, ...] = ()
@@ -47,37 +49,86 @@ SOFT = {"smoothed": "smoothed labels", "mixture": "labels of all parents", "teac
 
 def arms_of(recipe: Recipe) -> list[Arm]:
     """Return the arms in the order in which they are run: those that others need come first."""
-    arms = [Arm("real", "real pictures")]
+    real = [Arm("real", "real pictures")]
+    added = real + amount_arms(recipe)
     if recipe.full_resolution and recipe.command is None:  # a command gets the files as they are
-        arms.append(Arm("real-full", "real pictures, full resolution", resolution="full"))
+        real.append(Arm("real-full", "real pictures, full resolution", resolution="full"))
+    arms = real + added[1:] + person_arms(recipe) + variation_arms(recipe) + extra_arms(recipe)
+    return arms + [of_baseline(arm, name) for name in recipe.baselines for arm in added]
+
+
+def amount_arms(recipe: Recipe) -> list[Arm]:
+    """Return, for each amount of persons, the arm that adds them and its control of as many steps."""
+    arms = []
     for amount in sorted(recipe.amounts):
         added, matched = f"persons-{amount}", f"real-as-{amount}"
         arms.append(Arm(added, f"real + {amount} artificial persons", persons=amount, against=(matched, "real")))
         arms.append(Arm(matched, f"real, as many steps as with {amount} persons", steps_of=added, against=("real",)))
-    return arms + label_arms(recipe) + selection_arms(recipe) + variation_arms(recipe) + extra_arms(recipe)
+    return arms
 
 
-def label_arms(recipe: Recipe) -> list[Arm]:
-    """Return an arm of the largest amount of persons for each of the recipe's labels.
+def of_baseline(arm: Arm, name: str) -> Arm:
+    """Return the arm with the recipe's other re-ID model `name`, held against arms of that model."""
+    return replace(
+        arm,
+        name=f"{name}-{arm.name}",
+        title=f"{name}: {arm.title}",
+        steps_of=f"{name}-{arm.steps_of}" if arm.steps_of else None,
+        baseline=name,
+        against=tuple(f"{name}-{other}" for other in arm.against),
+    )
 
-    Each is held against the real pictures with as many steps, and against the same persons as new identities.
+
+def person_arms(recipe: Recipe) -> list[Arm]:
+    """Return an arm for each of the recipe's labels and selections, and those that it spells out.
+
+    Each is held against the real pictures with as many steps, and against those arms that differ from it in one thing.
     """
-    return [_of_most_persons(recipe, name, f"labels {name}", labels=name) for name in recipe.labels]
+    asked = [PersonArm(labels=name) for name in recipe.labels]
+    asked += [PersonArm(selection=name) for name in recipe.selections]
+    asked += [arm for arm in recipe.arms if arm not in asked]
+    names = {_name(recipe, arm) for arm in asked}
+    return [_person_arm(recipe, arm, names) for arm in asked]
 
 
-def selection_arms(recipe: Recipe) -> list[Arm]:
-    """Return an arm of the largest amount of persons for each of the recipe's other selections."""
-    return [
-        _of_most_persons(recipe, f"by-{name}", f"selection {name}", pool=f"persons-by-{name}")
-        for name in recipe.selections
-    ]
+def _person_arm(recipe: Recipe, asked: PersonArm, names: set[str]) -> Arm:
+    amount = asked.persons or max(recipe.amounts)
+    plain = f"persons-{amount}"
+    nearest = [_name(recipe, other) for other in _with_one_thing_less(asked)]
+    against = [name for name in dict.fromkeys(nearest) if name == plain or name in names] or [plain]
+    told = {"labels": asked.labels if asked.labels != "new-identity" else None, "selection": asked.selection}
+    told |= {"ratio": asked.made_ratio, "weight": asked.made_weight}
+    changed = {"made_ratio": asked.made_ratio, "made_weight": asked.made_weight}
+    return Arm(
+        _name(recipe, asked),
+        ", ".join(
+            [
+                f"real + {amount} artificial persons",
+                *(f"{key} {value}" for key, value in told.items() if value is not None),
+            ]
+        ),
+        amount,
+        pool=f"persons-by-{asked.selection}" if asked.selection else "persons",
+        labels=asked.labels,
+        changes={name: value for name, value in changed.items() if value is not None},
+        against=(f"real-as-{amount}", *against),
+    )
 
 
-def _of_most_persons(recipe: Recipe, name: str, title: str, labels: str = "new-identity", pool: str = "persons") -> Arm:
-    """Return the arm of the largest amount of persons with other labels or another pool, held against that arm too."""
-    most = max(recipe.amounts)
-    added, whole = f"persons-{most}", f"real + {most} artificial persons, {title}"
-    return Arm(f"{added}-{name}", whole, most, pool=pool, labels=labels, against=(f"real-as-{most}", added))
+def _name(recipe: Recipe, arm: PersonArm) -> str:
+    """Return the arm's name: what it is called in the results, and its models' folder."""
+    parts = [f"persons-{arm.persons or max(recipe.amounts)}"]
+    parts += [arm.labels] if arm.labels != "new-identity" else []
+    parts += [f"by-{arm.selection}"] if arm.selection else []
+    parts += [f"ratio-{arm.made_ratio:g}"] if arm.made_ratio is not None else []
+    parts += [f"weight-{arm.made_weight:g}"] if arm.made_weight is not None else []
+    return "-".join(parts)
+
+
+def _with_one_thing_less(arm: PersonArm) -> list[PersonArm]:
+    usual = {"labels": "new-identity", "selection": None, "made_ratio": None, "made_weight": None}
+    changed = [name for name, value in usual.items() if getattr(arm, name) != value]
+    return [replace(arm, **{name: usual[name]}) for name in changed]
 
 
 def variation_arms(recipe: Recipe) -> list[Arm]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from synreid.data.street.options import StreetOptions
 from synreid.generate.options import GanOptions, PersonOptions
 from synreid.invert.options import EncoderOptions, RefineOptions, VaryOptions
 from synreid.label.names import PersonLabels
-from synreid.reid.options import ReidOptions
+from synreid.reid.options import PRESETS, ReidOptions
 from synreid.select.options import SelectOptions, check
 from synreid.stage.errors import UserError
 
@@ -73,6 +74,22 @@ class Variations:
 
 
 @dataclass(frozen=True)
+class PersonArm:
+    """An arm of artificial persons in which several things differ at once from the arms that the lists make."""
+
+    persons: int | None = None
+    """Number of persons, one of the recipe's `amounts`; the largest where it is left out."""
+    labels: Literal["new-identity", PersonLabels] = "new-identity"
+    """Their labels."""
+    selection: str | None = None
+    """Name of one of the recipe's `selections`; its `select` where it is left out."""
+    made_ratio: float | None = None
+    """Share of artificial pictures in each batch, in (0, 1); that of `reid` where it is left out."""
+    made_weight: float | None = None
+    """Weight of their loss; that of `reid` where it is left out."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole study: data, generator, made persons or variations, selection, arms and seeds."""
 
@@ -92,6 +109,9 @@ class Recipe:
     """Which pictures to keep."""
     reid: ReidOptions = field(default_factory=ReidOptions)
     """The re-ID model; its seed is set by the study."""
+    baselines: dict[str, ReidOptions] = field(default_factory=dict)
+    """Other re-ID models, each under a name: real pictures and those with each amount of persons are trained with them
+    too, for what helps a weak model need not help a strong one."""
     amounts: tuple[int, ...] = (50,)
     """Numbers of artificial persons to add, an arm for each; none only where there are variations."""
     keep: int = 10
@@ -106,6 +126,8 @@ class Recipe:
     teacher is the model of the real arm with the same seed."""
     selections: dict[str, SelectOptions] = field(default_factory=dict)
     """Further arms of the largest amount of persons, chosen from the same pool by other rules, each under a name."""
+    arms: tuple[PersonArm, ...] = ()
+    """Further arms of artificial persons, spelled out: other labels for what other rules chose, say."""
     full_resolution: bool = True
     """Also train on the real pictures as they are, not passed through the generator's resolution."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -122,8 +144,10 @@ class Recipe:
         self._check_amounts()
         if len(set(self.extra)) < len(self.extra):
             raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
+        self._check_baselines()
         self._check_labels()
         self._check_selections()
+        self._check_arms()
         if self.gan.gpus > 1:
             raise UserError(
                 f"recipe {self.name}: a study trains its generator on one device; train it before with gan train "
@@ -152,6 +176,19 @@ class Recipe:
         chosen = {"selected", "soft"} & set(self.variations.arms if self.variations is not None else ())
         return bool(self.amounts or chosen)
 
+    def _check_baselines(self) -> None:
+        _check_names(self.name, "baselines", self.baselines)
+        if self.baselines and self.command is not None:
+            raise UserError(
+                f"recipe {self.name}: baselines {list(self.baselines)} are for our own training, not for command; "
+                "leave one out."
+            )
+        if self.baselines and not self.amounts:
+            raise UserError(
+                f"recipe {self.name}: baselines {list(self.baselines)} are trained with artificial persons, but "
+                "amounts has none; name an amount, or leave baselines out."
+            )
+
     def _check_labels(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise UserError(f"recipe {self.name}: labels {list(self.labels)} names a strategy twice.")
@@ -160,17 +197,33 @@ class Recipe:
                 f"recipe {self.name}: labels {list(self.labels)} are of artificial persons, but amounts has none; name "
                 "an amount, or leave labels out."
             )
-        if self.labels and self.command is not None:
+        named = [*self.labels, *(arm.labels for arm in self.arms if arm.labels != "new-identity")]
+        if named and self.command is not None:
             raise UserError(
-                f"recipe {self.name}: labels {list(self.labels)} are for our own training, not for command; leave one "
-                "out."
+                f"recipe {self.name}: labels {named} are for our own training, not for command; leave one out."
             )
 
+    def _check_arms(self) -> None:
+        for arm in self.arms:
+            if arm == PersonArm(arm.persons):
+                raise UserError(
+                    f"recipe {self.name}: an arm of arms differs in nothing from that of its amount; change something."
+                )
+            if not self.amounts or (arm.persons is not None and arm.persons not in self.amounts):
+                raise UserError(
+                    f"recipe {self.name}: an arm of arms adds {arm.persons or 'artificial'} persons, but amounts are "
+                    f"{list(self.amounts)}; name it there too."
+                )
+            if arm.selection is not None and arm.selection not in self.selections:
+                raise UserError(
+                    f"recipe {self.name}: an arm of arms has selection {arm.selection}, but selections are "
+                    f"{list(self.selections)}; name it there too."
+                )
+        if len(set(self.arms)) < len(self.arms):
+            raise UserError(f"recipe {self.name}: arms names an arm twice; leave one out.")
+
     def _check_selections(self) -> None:
-        if unfit := [name for name in self.selections if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)]:
-            raise UserError(
-                f"recipe {self.name}: '{unfit[0]}' of selections must be a name of small letters, digits and hyphens."
-            )
+        _check_names(self.name, "selections", self.selections)
         for way in (self.select, *self.selections.values()):
             check(way)
             if self.amounts and way.most_pictures is not None and way.most_pictures < self.keep:
@@ -205,6 +258,12 @@ class Recipe:
             )
 
 
+def _check_names(recipe: str, of: str, named: Iterable[str]) -> None:
+    """Raise UserError for a name that could not be a part of an arm's name, which is a folder's name too."""
+    if unfit := [name for name in named if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)]:
+        raise UserError(f"recipe {recipe}: '{unfit[0]}' of {of} must be a name of small letters, digits and hyphens.")
+
+
 def shipped_recipes() -> list[str]:
     """Return the names of the recipes that come with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
@@ -228,6 +287,7 @@ def load_recipe(name: str) -> Recipe:
 
 def recipe_from(values: dict[str, Any], origin: str) -> Recipe:
     """Build a recipe from plain values; `origin` is named in the UserError that a wrong key or value raises."""
+    values = _with_presets(values, origin)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Recipe, None)
     try:
@@ -236,6 +296,27 @@ def recipe_from(values: dict[str, Any], origin: str) -> Recipe:
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{origin} is not a recipe that can be run ({reason}); correct it.") from error
+
+
+def _with_presets(values: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Put a preset's options in place of its name, as the key `preset` of `reid` and of each of `baselines`."""
+
+    def spelled(options: Any) -> Any:
+        if not isinstance(options, dict) or "preset" not in options:
+            return options
+        preset = options["preset"]
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise UserError(
+                f"{origin} has preset {preset}, but the presets are {', '.join(PRESETS)}; take one of them."
+            )
+        return PRESETS[preset] | {name: value for name, value in options.items() if name != "preset"}
+
+    found = dict(values)
+    if "reid" in found:
+        found["reid"] = spelled(found["reid"])
+    if isinstance(found.get("baselines"), dict):
+        found["baselines"] = {name: spelled(options) for name, options in found["baselines"].items()}
+    return found
 
 
 def _build(parser: ArgumentParser, values: dict[str, Any]) -> Recipe:

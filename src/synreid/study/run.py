@@ -113,6 +113,9 @@ def _recipe_fingerprint(recipe: Recipe) -> str:
     named = plain(recipe)
     for option in recipe.reid.unnamed:
         del named["reid"][option]
+    for later in ("arms", "baselines"):
+        if not named[later]:
+            del named[later]
     return fingerprint(named)
 
 
@@ -296,17 +299,22 @@ class _Study:
         return draw_variations(material.pools[arm.pool], arm.variations, seed) if arm.variations else None
 
     def _reid_options(self, arm: Arm, seed: int, material: Material) -> ReidOptions:
-        options = dataclasses.replace(self.recipe.reid, seed=seed)
+        options = dataclasses.replace(self._reid(arm), seed=seed)
         if arm.resolution == "generator":
             options = dataclasses.replace(options, through=material.resolution)
         options = dataclasses.replace(options, **arm.changes)
         return dataclasses.replace(options, steps=self._steps(arm, material))
 
+    def _reid(self, arm: Arm) -> ReidOptions:
+        return self.recipe.baselines[arm.baseline] if arm.baseline is not None else self.recipe.reid
+
     def _steps(self, arm: Arm, material: Material) -> int:
         source = arm
         while source.steps_of is not None:
             source = next(other for other in self.arms if other.name == source.steps_of)
-        return planned_steps(self._real_count(source, material) + self._asked_count(source, material), self.recipe.reid)
+        return planned_steps(
+            self._real_count(source, material) + self._asked_count(source, material), self._reid(source)
+        )
 
     def _real_count(self, arm: Arm, material: Material) -> int:
         return int((~column(material.real, "junk")).sum()) if arm.real else 0
