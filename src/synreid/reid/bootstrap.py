@@ -44,11 +44,29 @@ def cluster_intervals(
     """
     if resamples < FEWEST:
         raise UserError(f"intervals of {resamples} resamples say little; ask for {FEWEST} or more, such as 1000.")
-    _, index = np.unique(clusters, return_inverse=True)
-    count = int(index.max()) + 1
-    sums = np.zeros((count, values.shape[1]))
-    np.add.at(sums, index, values)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-    means = (drawn @ sums) / (drawn @ np.bincount(index))[:, None]
+    means = resampled_means(*cluster_sums(values, clusters), resamples, seed)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
+
+
+def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of values [N, M] over each cluster, float64 [C, M], and how many values each has, [C].
+
+    Clusters are named by [N] and stand in the order of their names.
+    """
+    _, index = np.unique(clusters, return_inverse=True)
+    counts = np.bincount(index)
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, index, values)
+    return sums, counts
+
+
+def resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
+    """Return the means of M kinds of values in each draw of as many clusters as there are, float64 [resamples, M].
+
+    `sums` [C, M] and `counts` [C] are those of `cluster_sums`; every kind of value sees the same draws.
+    """
+    clusters = len(counts)
+    drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), resamples)
+    means: np.ndarray = (drawn @ sums) / (drawn @ counts)[:, None]
+    return means

@@ -96,7 +96,10 @@ def _person_arm(recipe: Recipe, asked: PersonArm, names: set[str]) -> Arm:
     plain = f"persons-{amount}"
     nearest = [_name(recipe, other) for other in _with_one_thing_less(asked)]
     against = [name for name in dict.fromkeys(nearest) if name == plain or name in names] or [plain]
-    told = {"labels": asked.labels if asked.labels != "new-identity" else None, "selection": asked.selection}
+    told: dict[str, Any] = {
+        "labels": asked.labels if asked.labels != "new-identity" else None,
+        "selection": asked.selection,
+    }
     told |= {"ratio": asked.made_ratio, "weight": asked.made_weight}
     changed = {"made_ratio": asked.made_ratio, "made_weight": asked.made_weight}
     return Arm(
@@ -126,7 +129,7 @@ def _name(recipe: Recipe, arm: PersonArm) -> str:
 
 
 def _with_one_thing_less(arm: PersonArm) -> list[PersonArm]:
-    usual = {"labels": "new-identity", "selection": None, "made_ratio": None, "made_weight": None}
+    usual: dict[str, Any] = {"labels": "new-identity", "selection": None, "made_ratio": None, "made_weight": None}
     changed = [name for name, value in usual.items() if getattr(arm, name) != value]
     return [replace(arm, **{name: usual[name]}) for name in changed]
 

@@ -20,6 +20,7 @@ from synreid.label.names import PersonLabels
 from synreid.reid.options import PRESETS, ReidOptions
 from synreid.select.options import SelectOptions, check
 from synreid.stage.errors import UserError
+from synreid.study.reference import Reference
 
 SHIPPED = Path(__file__).parent / "recipes"
 ExtraArm = Literal["random-erasing", "colour-jitter", "synthetic-only", "shuffled-labels"]
@@ -134,6 +135,8 @@ class Recipe:
     """Seeds of re-ID training and of the draw of persons, the same in every arm."""
     command: str | None = None
     """The user's own training command in place of SynReID's re-ID stage; see `synreid.reid.command`."""
+    reference: Reference | None = None
+    """Numbers that others have published for this question, to stand beside the result."""
 
     def __post_init__(self) -> None:
         """Raise UserError for a recipe that cannot give an answer."""

@@ -17,7 +17,7 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.splits import subset
 from synreid.data.street.write import draw_street
-from synreid.data.table import TABLE, column, concat, pick, read_table, rows_by_person, table_fingerprint
+from synreid.data.table import TABLE, column, concat, pick, read_table, rows_by_person
 from synreid.generate.network import GENERATOR, generator_fingerprint, learned_pictures, start_folder
 from synreid.generate.persons import make_persons
 from synreid.generate.quality import FILE as QUALITY
@@ -27,26 +27,29 @@ from synreid.label.strategies import TAUGHT
 from synreid.quality.origin import origin_auc
 from synreid.reid.embed import ReidEmbedder
 from synreid.reid.options import ReidOptions
-from synreid.reid.train import planned_steps, train
+from synreid.reid.train import train
 from synreid.select.calibration import NUMBERS, calibrate, lines
 from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.options import SelectOptions
 from synreid.select.run import SUMMARY, kept_rows, pedestrian_judge, read_selection, select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json, write_text
-from synreid.stage.fingerprint import fingerprint, plain
-from synreid.stage.folder import RUN, StageFolder, now, read_run
+from synreid.stage.fingerprint import plain
+from synreid.stage.folder import RUN, now
 from synreid.stage.log import say
 from synreid.study.answer import answer_of, differences_of, headline_arm, summary_of
 from synreid.study.arms import Arm, arms_of, draw_persons, draw_variations
+from synreid.study.counts import counts_of
 from synreid.study.engine import check_workers, run_jobs
 from synreid.study.guard import check_no_leak
 from synreid.study.jobs import Job
-from synreid.study.recipe import Recipe, Subset, load_recipe
+from synreid.study.recipe import Recipe
+from synreid.study.reference import reference_facts
+from synreid.study.request import chosen_persons, read_request
 from synreid.study.variations import variation_pools
 
-VERSION = 1
 STUDY = "study.json"
+STREET = "street"  # the folder that the recipe's own set is drawn into
 ORIGIN = "origin.json"
 CALIBRATED = "calibration"
 WORKERS_LOG = "workers.log"
@@ -83,40 +86,20 @@ def run_study(
     Raises UserError for data or a recipe that cannot give an answer, and for more workers than cores.
     """
     check_workers(workers)
-    wanted = load_recipe(recipe)
-    table = open_data(data, camera_pattern) if data is not None else None
-    if table is None and wanted.street is None:
-        raise UserError(f"recipe {wanted.name} needs pictures; name their folder with --data.")
-    asked = {"recipe": recipe, "data": data, "out": out, "gan": gan, "camera_pattern": camera_pattern}
-    inputs: dict[str, str] = {"recipe": _recipe_fingerprint(wanted)}
-    if table is not None:
-        inputs["data"] = table_fingerprint(table)
-    if gan is not None:
-        read_run(gan, "gan")
-        inputs["gan"] = generator_fingerprint(gan)
-    with StageFolder(out, "study", VERSION, asked, inputs, unnamed=tuple(asked)) as folder:
+    request = read_request(recipe, data, gan, camera_pattern)
+    wanted, table = request.recipe, request.table
+    with request.folder(out) as folder:
         if not folder.complete:
             write_text(out / "recipe.yaml", yaml.safe_dump(plain(wanted), sort_keys=False))
             if table is None:
-                table = open_data(_drawn(wanted, out / "street"))
+                table = open_data(_drawn(wanted, out / STREET))
             name = Path(data).resolve().name if data is not None else "street"
             result = _Study(wanted, table, name, out, gan, workers).run()
             result |= {"machine": folder.run["machine"], "started": folder.run["started"], "finished": now()}
-            result["config"] = asked
+            result["config"] = folder.config
             write_json(out / STUDY, result)
             folder.finish({"study": STUDY})
     return out
-
-
-def _recipe_fingerprint(recipe: Recipe) -> str:
-    """Return what tells a recipe from another, without the options that do not name a training yet."""
-    named = plain(recipe)
-    for option in recipe.reid.unnamed:
-        del named["reid"][option]
-    for later in ("arms", "baselines"):
-        if not named[later]:
-            del named[later]
-    return fingerprint(named)
 
 
 def _drawn(recipe: Recipe, folder: Path) -> Path:
@@ -162,15 +145,16 @@ class _Study:
             "calibration": self._calibration(),
             "origin": self._origin(material),
             "data": self._data_facts(material),
+            **self._reference(),
             "notes": self.notes,
             "times": self.times,
         }
 
     def _material(self) -> Material:
         recipe, out = self.recipe, self.out
-        available = len({pid for pid in column(pick(self.table, split="train"), "pid") if pid is not None})
-        chosen = _subset(self.table, recipe.subset, available)
+        chosen = chosen_persons(self.table, recipe.subset)
         real, test = pick(chosen, split="train"), pick(chosen, split=("query", "gallery"))
+        self.counts = counts_of(recipe, real)
         if self.gan is None and (start := start_folder(recipe.gan.start)) is not None:
             check_no_leak(learned_pictures(start).digests, self.table, real)  # before an hour is spent on it
         generator = self.gan or self._timed("generator", lambda: train_gan(real, out / "gan", recipe.gan))
@@ -299,35 +283,16 @@ class _Study:
         return draw_variations(material.pools[arm.pool], arm.variations, seed) if arm.variations else None
 
     def _reid_options(self, arm: Arm, seed: int, material: Material) -> ReidOptions:
-        options = dataclasses.replace(self._reid(arm), seed=seed)
+        options = dataclasses.replace(self.counts.reid(arm), seed=seed)
         if arm.resolution == "generator":
             options = dataclasses.replace(options, through=material.resolution)
         options = dataclasses.replace(options, **arm.changes)
-        return dataclasses.replace(options, steps=self._steps(arm, material))
-
-    def _reid(self, arm: Arm) -> ReidOptions:
-        return self.recipe.baselines[arm.baseline] if arm.baseline is not None else self.recipe.reid
-
-    def _steps(self, arm: Arm, material: Material) -> int:
-        source = arm
-        while source.steps_of is not None:
-            source = next(other for other in self.arms if other.name == source.steps_of)
-        return planned_steps(
-            self._real_count(source, material) + self._asked_count(source, material), self._reid(source)
-        )
-
-    def _real_count(self, arm: Arm, material: Material) -> int:
-        return int((~column(material.real, "junk")).sum()) if arm.real else 0
-
-    def _asked_count(self, arm: Arm, material: Material) -> int:
-        """Return how many made pictures the arm asks for, which its steps are worked out of."""
-        persons = len(rows_by_person(material.real)) if arm.variations else 0
-        return arm.persons * self.recipe.keep + arm.variations * persons
+        return dataclasses.replace(options, steps=self.counts.steps(arm))
 
     def _made_count(self, arm: Arm, material: Material) -> int:
         """Return how many made pictures the arm gets: of a person with fewer variations than asked for, all."""
         if not arm.variations:
-            return self._asked_count(arm, material)
+            return self.counts.made(arm)
         return sum(min(arm.variations, len(own)) for own in rows_by_person(material.pools[arm.pool]).values())
 
     def _timed(self, name: str, stage: Callable[[], Path]) -> Path:
@@ -345,11 +310,11 @@ class _Study:
             "labels": arm.labels,
             "matched": arm.steps_of is not None,
             "resolution": "full" if arm.resolution == "full" or self.recipe.command else material.resolution,
-            "pictures_real": self._real_count(arm, material),
+            "pictures_real": self.counts.real(arm),
             "pictures_made": self._made_count(arm, material),
             "variations": arm.variations,
             "headline": arm == headline_arm(self.arms),
-            "steps": self._steps(arm, material),
+            "steps": self.counts.steps(arm),
         }
 
     def _generator_facts(self, material: Material) -> dict[str, Any]:
@@ -381,11 +346,15 @@ class _Study:
         found = self.out / CALIBRATED / NUMBERS
         return lines(read_json(found)) if found.exists() else []
 
+    def _reference(self) -> dict[str, Any]:
+        found = self.recipe.reference
+        return {"reference": reference_facts(found, self.arms)} if found is not None else {}
+
     def _data_facts(self, material: Material) -> dict[str, Any]:
         splits = column(material.test, "split")
         return {
             "name": self.name,
-            "drawn": self.name == "street" and (self.out / "street").is_dir(),
+            "drawn": self.name == "street" and (self.out / STREET).is_dir(),
             "train_identities": len(set(column(material.real, "pid"))),
             "train_pictures": len(material.real),
             "query": int((splits == "query").sum()),
@@ -398,9 +367,3 @@ def _summary(material: Material, name: str) -> dict[str, Any]:
     """Return what a selection says of itself; nothing where the study has none of that name."""
     found = next((folder for folder in material.selections if folder.name == name), None)
     return read_json(found / SUMMARY) if found is not None else {}
-
-
-def _subset(table: pa.Table, wanted: Subset, available: int) -> pa.Table:
-    if wanted.identities is not None:
-        return subset(table, identities=min(wanted.identities, available), seed=wanted.seed)
-    return subset(table, fraction=1.0 if wanted.fraction is None else wanted.fraction, seed=wanted.seed)
