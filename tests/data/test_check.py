@@ -11,7 +11,9 @@ from rich.console import Console
 
 from synreid.data.check import SplitCounts, check, format_report
 from synreid.data.rules import STOPS, WARNING, table_problems
-from synreid.data.table import from_columns
+from synreid.data.scan import open_data
+from synreid.data.table import column, from_columns
+from synreid.stage.errors import UserError
 
 
 def found(path: Path) -> dict[str, tuple[str, int]]:
@@ -115,6 +117,16 @@ def test_one_camera_stops(market: Path) -> None:
 def test_a_missing_split_stops(market: Path, folder: str, split: str) -> None:
     shutil.rmtree(market / folder)
     assert found(market)[f"no {split} pictures"] == (STOPS, 0)
+
+
+def test_a_split_that_is_not_needed_may_be_missing(market: Path) -> None:
+    shutil.rmtree(market / "bounding_box_train")
+    assert set(column(open_data(market, needs=("query", "gallery")), "split")) == {"query", "gallery"}
+    with pytest.raises(UserError, match="no train pictures"):
+        open_data(market)
+    shutil.rmtree(market / "query")
+    with pytest.raises(UserError, match="no query pictures"):
+        open_data(market, needs=("query", "gallery"))
 
 
 def test_folders_without_cameras_stop_by_name(tmp_path: Path, picture) -> None:

@@ -101,6 +101,17 @@ def test_reranking_leaves_junk_out(data, embedded, tmp_path):
     assert all(summary[key] == alone[key] for key in ("rank1", "map", "minp"))
 
 
+def test_reranking_takes_its_numbers_from_the_options(data, embedded, tmp_path):
+    out = tmp_path / "out"
+    usual = evaluate_protocols(tmp_path / "m", data, out, EvaluateOptions(rerank=True))
+    evaluate_protocols(tmp_path / "m", data, out, EvaluateOptions(rerank=True, k1=5, k2=2, lambda_value=0.9))
+    query, gallery = pick(data, split="query"), pick(data, split="gallery", junk=False)
+    features = [protocols.embed_table(None, table) for table in (query, gallery)]
+    alone = evaluate.evaluate_distances([rerank_features(*features, 5, 2, 0.9)], query, gallery).summary
+    kept = json.loads((out / "rerank" / "evaluation.json").read_text())
+    assert kept["map"] == pytest.approx(alone["map"]) != usual["single query, re-ranked"].evaluation.summary["map"]
+
+
 def test_predictions_can_be_scored_by_another(data, embedded, tmp_path):
     summary = evaluate_protocols(tmp_path / "m", data, tmp_path, EvaluateOptions(predictions=True))
     tables, features = [], []

@@ -88,6 +88,11 @@ class _Facts:
         self.test = np.isin(self.split.astype(str), ("query", "gallery"))
 
 
+def empty_split(name: str) -> tuple[str, str]:
+    """Return the rules of a split that has no persons, and of one that has too few."""
+    return f"no {name} pictures", f"too few in {name}"
+
+
 def _missing_splits(facts: _Facts) -> Iterator[Problem]:
     unnamed = [str(path) for path, split in zip(facts.path, facts.split, strict=True) if split is None]
     yield from _problem("no split", STOPS, unnamed, "pictures have no split, but others have; give each one or none")
@@ -95,7 +100,7 @@ def _missing_splits(facts: _Facts) -> Iterator[Problem]:
         persons = set(facts.pid[(facts.split == name) & ~facts.junk])
         if len(persons) < least:
             advice = f"persons are in the split {name}, which needs at least {least}"
-            yield Problem(f"no {name} pictures" if not persons else f"too few in {name}", STOPS, len(persons), advice)
+            yield Problem(empty_split(name)[bool(persons)], STOPS, len(persons), advice)
 
 
 def _shared_identities(facts: _Facts) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from synreid.data.cache import cache_folder
 from synreid.data.decode import PictureError, picture_sha256, read_picture
 from synreid.data.layouts import csvfile, cuhk01, folders, market1501, msmt17, plain
 from synreid.data.layouts.entry import WRONG_NAME, Listing
-from synreid.data.rules import MISSING, STOPS, Problem, file_problems, table_problems
+from synreid.data.rules import MISSING, STOPS, Problem, empty_split, file_problems, table_problems
 from synreid.data.splits import split_identities
 from synreid.data.table import column, from_columns
 from synreid.stage.errors import UserError
@@ -157,13 +157,17 @@ def examine(path: Path, camera_pattern: str | None = None, seed: int = 0) -> Sca
     return replace(found, table=table, split_made=made, problems=[*found.problems, *table_problems(table)])
 
 
-def open_data(path: Path, camera_pattern: str | None = None, seed: int = 0) -> pa.Table:
+def open_data(
+    path: Path, camera_pattern: str | None = None, seed: int = 0, needs: Sequence[str] = ("train", "query", "gallery")
+) -> pa.Table:
     """Return the picture table of a user's folder or CSV file, with splits, ready for a study.
 
-    Warnings are said. Raises UserError when a rule is broken without which no study can run.
+    `needs` names the splits that must have pictures. Warnings are said. Raises UserError when a rule is broken without
+    which no study can run.
     """
     found = examine(path, camera_pattern, seed)
-    stops = [problem for problem in found.problems if problem.level == STOPS]
+    spared = {rule for name in ("train", "query", "gallery") if name not in needs for rule in empty_split(name)}
+    stops = [problem for problem in found.problems if problem.level == STOPS and problem.rule not in spared]
     if stops:
         more = f", and {len(stops) - 1} more rules are broken" if len(stops) > 1 else ""
         raise UserError(f"{path} cannot be used: {stops[0]}{more}; see `synreid data check {path}`.")

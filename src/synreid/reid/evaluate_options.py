@@ -14,8 +14,16 @@ class EvaluateOptions:
     """What is scored and left besides the plain scores, which are the same whatever is chosen here."""
 
     rerank: bool = False
-    """Score after k-reciprocal re-ranking too (arXiv 1701.08398, with its k1 20, k2 6 and lambda 0.3), into the
-    subfolder rerank."""
+    """Score after k-reciprocal re-ranking too (arXiv 1701.08398), into the subfolder rerank."""
+
+    k1: int = 20
+    """Neighbours that must be mutual, in re-ranking; as many pictures as a person has in the gallery, or so."""
+
+    k2: int = 6
+    """Neighbours whose weights are averaged, in re-ranking; at most k1."""
+
+    lambda_value: float = 0.3
+    """Weight of the original distance in the re-ranked one, in [0, 1]; the Jaccard distance has the rest."""
 
     multi_query: bool = False
     """Score with multiple queries too, into the subfolder multi_query: a query's feature is then the mean over all

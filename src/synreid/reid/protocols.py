@@ -25,7 +25,7 @@ from synreid.reid.evaluate import (
 from synreid.reid.evaluate_options import EvaluateOptions
 from synreid.reid.multi_query import hand_drawn, multi_query_features
 from synreid.reid.predictions import write_predictions
-from synreid.reid.rerank import K1, K2, LAMBDA, rerank_features
+from synreid.reid.rerank import rerank_features
 from synreid.stage.files import read_json, write_json
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.log import say
@@ -82,7 +82,7 @@ def evaluate_protocols(
     subject = Subject(model_folder, data, device)
     if options.predictions:
         write_predictions(subject, out / PREDICTIONS)
-    features = _Features(subject)
+    features = _Features(subject, (options.k1, options.k2, options.lambda_value))
     asked = [p for p in PROTOCOLS if p.multi_query <= options.multi_query and p.rerank <= options.rerank]
     return {protocol.title: _scores(features, protocol, out / protocol.folder, options) for protocol in asked}
 
@@ -90,8 +90,8 @@ def evaluate_protocols(
 class _Features:
     """Features of a subject, each computed when first needed and once."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, rerank: tuple[int, int, float]) -> None:
+        self.subject, self.rerank = subject, rerank
 
     @cached_property
     def multi_query(self) -> np.ndarray:
@@ -115,7 +115,7 @@ class _Features:
             return CosineDistances(query, gallery)
         good = ~column(self.subject.gallery, "junk")
         distances = np.full((len(query), len(gallery)), np.inf, dtype=np.float32)
-        distances[:, good] = rerank_features(query, gallery[good])
+        distances[:, good] = rerank_features(query, gallery[good], *self.rerank)
         return [distances]
 
 
@@ -123,7 +123,7 @@ def _scores(features: _Features, protocol: Protocol, folder: Path, options: Eval
     subject, query, gallery = features.subject, features.subject.query, features.subject.gallery
     mark = subject.fingerprint
     if protocol.multi_query or protocol.rerank:
-        mark = fingerprint(VERSION, mark, protocol.folder, (K1, K2, LAMBDA) if protocol.rerank else ())
+        mark = fingerprint(VERSION, mark, protocol.folder, features.rerank if protocol.rerank else ())
     distances = cache(lambda: features.distances(protocol))
     evaluation = evaluate_once(subject, folder, mark, lambda: evaluate_distances(distances(), query, gallery))
     per_query = evaluation.per_query

@@ -67,4 +67,4 @@ def reid_evaluate(
     from synreid.data.scan import open_data
     from synreid.reid.protocols import as_text, evaluate_protocols
 
-    print(as_text(evaluate_protocols(model, open_data(data, camera_pattern), out, options)))
+    print(as_text(evaluate_protocols(model, open_data(data, camera_pattern, needs=("query", "gallery")), out, options)))
