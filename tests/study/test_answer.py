@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from synreid.study.answer import answer_of, differences_of, summary_of
+from synreid.reid.evaluate import Evaluation, write_evaluation
+from synreid.stage.errors import UserError
+from synreid.study.answer import answer_of, differences_of, findings_of, seeds_needed_of, summary_of
 from synreid.study.arms import arms_of
 from synreid.study.recipe import recipe_from
 
@@ -44,7 +50,107 @@ def test_five_seeds_are_a_claim_and_one_says_nothing() -> None:
     assert "says nothing yet" in answer_of(ARMS, differences_of(ARMS, results(0.02, 1)), 1)
 
 
+def test_answer_names_each_other_baseline() -> None:
+    arms = arms_of(recipe_from({"name": "x", "amounts": [10, 20], "baselines": {"strong": {}}, "seeds": [0, 1]}, "x"))
+    values = {"persons-20": 0.012, "strong-persons-20": -0.02, "strong-persons-10": 0.04}
+    rows = [
+        {"arm": arm.name, "seed": seed, "map": 0.3 + values.get(arm.name, 0.0) * (1 + seed / 2), "rank1": 0.5}
+        for arm in arms
+        for seed in (0, 1)
+    ]
+    answer = answer_of(arms, differences_of(arms, rows), 2)
+    assert answer.startswith("Adding 20 artificial persons changed mAP by +1.5 points")
+    assert "With the model strong: -2.5 (" in answer and "+4" not in answer
+
+
 def test_summary_has_means_and_deviations() -> None:
     row = summary_of(ARMS, results(0.0))[0]
     assert row["map_mean"] == pytest.approx(0.35)
     assert row["map_sd"] == pytest.approx(0.05)
+
+
+def rows_of(differences: list[dict], metric: str = "map") -> dict[tuple[str, str], dict]:
+    return {(row["arm"], row["against"]): row for row in differences if row["metric"] == metric}
+
+
+def test_holm_corrects_made_pictures_against_their_matched_controls_and_nothing_else() -> None:
+    noise = np.random.default_rng(0)
+    scattered = [{**row, "map": row["map"] + noise.normal(0, 0.01)} for row in results(0.02)]
+    rows = rows_of(differences_of(ARMS, scattered))
+    family = [rows["persons-10", "real-as-10"], rows["persons-20", "real-as-20"]]
+    smaller, larger = sorted(family, key=lambda row: row["p"])
+    assert smaller["p_holm"] == pytest.approx(min(1, 2 * smaller["p"]))
+    assert larger["p_holm"] == pytest.approx(min(1, max(2 * smaller["p"], larger["p"])))
+    assert [row["p_holm"] for row in rows.values() if row not in family] == [None] * (len(rows) - 2)
+
+
+def test_seeds_needed_say_when_no_number_would_do() -> None:
+    needed = seeds_needed_of(ARMS, differences_of(ARMS, results(0.02)))
+    assert needed is not None
+    assert {(row["arm"], row["metric"]) for row in needed["rows"]} == {
+        (arm, metric) for arm in ("persons-10", "persons-20") for metric in ("map", "rank1")
+    }
+    assert "it would take 2 seeds" in needed["text"]
+    none = seeds_needed_of(ARMS, differences_of(ARMS, results(0.0)))
+    assert none is not None
+    assert "no number up to 100 seeds" in none["text"]
+    assert seeds_needed_of(ARMS, differences_of(ARMS, results(0.02, 1))) is None
+
+
+def leave_scores(folder: Path, seeds: int = 3) -> list[dict[str, float | str]]:
+    """Write each training's scores of 40 queries of 20 persons and one without a match; return the results."""
+    rng = np.random.default_rng(0)
+    persons = [f"p{place // 2}" for place in range(40)]
+    found = []
+    for arm in ARMS:
+        for seed in range(seeds):
+            ap, first = rng.random(40), rng.integers(1, 3, 40)
+            table = pa.table(
+                {
+                    "path": [f"{place}.png" for place in range(41)],
+                    "pid": [*persons, "alone"],
+                    "valid": [True] * 40 + [False],
+                    "ap": [*ap, np.nan],
+                    "first_hit": [*first, 0],
+                }
+            )
+            place = folder / arm.name / str(seed)
+            place.mkdir(parents=True)
+            write_evaluation(Evaluation({}, table, []), place)
+            measures = {"rank1": (first == 1).mean(), "map": ap.mean()}
+            found.append(
+                {"arm": arm.name, "seed": seed, **dict.fromkeys(("rank5", "rank10", "map_trapezoid", "minp"), 0.5)}
+                | {name: float(value) for name, value in measures.items()}
+            )
+    return found
+
+
+def test_findings_over_persons_come_from_the_trainings_own_scores(tmp_path: Path) -> None:
+    found = findings_of(ARMS, leave_scores(tmp_path), tmp_path)
+    assert set(found) == {"answer", "summary", "differences", "dose", "seeds_needed"}
+    for metric in ("map", "rank1"):
+        for row in rows_of(found["differences"], metric).values():
+            over = row["persons"]
+            assert (over["low"] + over["high"]) / 2 == pytest.approx(row["mean"])
+            assert over["low"] <= row["low"] + 1e-12 and over["high"] >= row["high"] - 1e-12
+            assert over["persons"] == 20
+            assert ("mcnemar" in row) == (metric == "rank1")
+    row = rows_of(found["differences"], "rank1")["persons-20", "real-as-20"]
+    assert row["mcnemar"]["gained"] - row["mcnemar"]["lost"] == round(row["mean"] * 3 * 40)
+
+
+def test_arm_without_scores_or_of_other_queries_has_no_interval_over_persons(tmp_path: Path) -> None:
+    rows = leave_scores(tmp_path)
+    (tmp_path / "real-as-20" / "1" / "per_query.parquet").unlink()
+    found = rows_of(findings_of(ARMS, rows, tmp_path)["differences"], "rank1")
+    assert found["persons-10", "real-as-10"]["persons"] is not None
+    without = found["persons-20", "real-as-20"]
+    assert (without["persons"], without["mcnemar"]) == (None, None)
+    assert without["low"] is not None
+
+
+def test_damaged_scores_are_an_error(tmp_path: Path) -> None:
+    rows = leave_scores(tmp_path)
+    (tmp_path / "real" / "0" / "per_query.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"per_query\.parquet is damaged"):
+        findings_of(ARMS, rows, tmp_path)

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synreid.study.arms import Arm
-from synreid.study.statistics import mean_and_deviation, paired_difference
+from synreid.study.clustered import clustered_mcnemar, persons_interval
+from synreid.study.dose import dose_of, matched_control
+from synreid.study.query_scores import QueryScores, read_query_scores
+from synreid.study.statistics import (
+    LEVEL,
+    MOST_SEEDS,
+    holm,
+    mean_and_deviation,
+    or_none,
+    paired_difference,
+    seeds_needed,
+)
 
 COMPARED = ("map", "rank1")
 SUMMARISED = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 SEEDS_FOR_A_CLAIM = 5
+PRECISION = 0.005  # half an interval's width that is fine enough for most: half a point
+
+
+def findings_of(arms: Sequence[Arm], results: Sequence[dict[str, Any]], trainings: Path) -> dict[str, Any]:
+    """Return all that the results say: answer, summary, differences, dose and seeds_needed, fractions in [0, 1].
+
+    `trainings` holds the folder of each training, arm / seed, with its scores by query; raises UserError for a damaged
+    one.
+    """
+    seeds = sorted({int(row["seed"]) for row in results})
+    scores = read_query_scores(trainings, [arm.name for arm in arms], seeds)
+    differences = differences_of(arms, results, scores)
+    dose = dose_of(arms, differences, headline_arm(arms))
+    return {
+        "answer": answer_of(arms, differences, len(seeds), dose),
+        "summary": summary_of(arms, results),
+        "differences": differences,
+        "dose": dose,
+        "seeds_needed": seeds_needed_of(arms, differences),
+    }
 
 
 def _values(results: Sequence[dict[str, Any]], arm: str, metric: str) -> list[float]:
@@ -26,13 +60,20 @@ def summary_of(arms: Sequence[Arm], results: Sequence[dict[str, Any]]) -> list[d
         row: dict[str, Any] = {"arm": arm.name}
         for metric in SUMMARISED:
             mean, deviation = mean_and_deviation(_values(results, arm.name, metric))
-            row |= {f"{metric}_mean": mean, f"{metric}_sd": _or_none(deviation)}
+            row |= {f"{metric}_mean": mean, f"{metric}_sd": or_none(deviation)}
         rows.append(row)
     return rows
 
 
-def differences_of(arms: Sequence[Arm], results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the paired differences, as fractions, of each arm against each arm that it names."""
+def differences_of(
+    arms: Sequence[Arm], results: Sequence[dict[str, Any]], scores: Mapping[str, QueryScores] | None = None
+) -> list[dict[str, Any]]:
+    """Return the paired differences, as fractions, of each arm against each arm that it names.
+
+    `low` and `high` are over training seeds, on these test persons, and `p` is theirs; `p_holm` is corrected for all
+    arms of made pictures against their matched controls. `persons` and, of Rank-1, `mcnemar` are what `scores` say of
+    other test persons, None where both arms have none of the same queries.
+    """
     rows = []
     for arm in arms:
         for against in arm.against:
@@ -44,13 +85,67 @@ def differences_of(arms: Sequence[Arm], results: Sequence[dict[str, Any]]) -> li
                         "against": against,
                         "metric": metric,
                         "mean": found.mean,
-                        "low": _or_none(found.low),
-                        "high": _or_none(found.high),
+                        "low": or_none(found.low),
+                        "high": or_none(found.high),
                         "n": len(found.per_seed),
                         "per_seed": list(found.per_seed),
+                        "p": or_none(found.p),
+                        "p_holm": None,
+                        **_over_persons((scores or {}).get(arm.name), (scores or {}).get(against), metric),
                     }
                 )
+    for metric in COMPARED:
+        family = [row for row in _family(arms, rows) if row["metric"] == metric and row["p"] is not None]
+        for row, p in zip(family, holm(np.array([row["p"] for row in family])).tolist(), strict=True):
+            row["p_holm"] = p
     return rows
+
+
+def _over_persons(treated: QueryScores | None, control: QueryScores | None, metric: str) -> dict[str, Any]:
+    keys = ("persons", "mcnemar") if metric == "rank1" else ("persons",)
+    found: dict[str, Any] = dict.fromkeys(keys)
+    if treated is None or control is None or not treated.same_queries(control):
+        return found
+    values = treated.values[metric], control.values[metric], treated.persons
+    if len(values[0]) > 1:
+        found["persons"] = asdict(persons_interval(*values))
+    if metric == "rank1":
+        found["mcnemar"] = asdict(clustered_mcnemar(*values))
+    return found
+
+
+def _family(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the differences of arms of made pictures against their matched controls."""
+    matched = {(arm.name, matched_control(arm, arms)) for arm in arms}
+    return [row for row in differences if (row["arm"], row["against"]) in matched]
+
+
+def seeds_needed_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return how many seeds would settle each difference against a matched control; None where one seed was trained."""
+    rows = []
+    for row in _family(arms, differences):
+        _, deviation = mean_and_deviation(row["per_seed"])
+        if row["n"] > 1:
+            needed = asdict(seeds_needed(row["mean"], deviation, PRECISION))
+            rows.append({key: row[key] for key in ("arm", "against", "metric")} | {"sd": deviation} | needed)
+    if not rows:
+        return None
+    headline = headline_arm(arms).name
+    about = next((row for row in rows if row["arm"] == headline and row["metric"] == "map"), None)
+    text = _seeds_text(about) if about else None
+    return {"precision": PRECISION, "up_to": MOST_SEEDS, "level": LEVEL, "rows": rows, "text": text}
+
+
+def _seeds_text(row: Mapping[str, Any]) -> str:
+    def said(seeds: int | None) -> str:
+        return f"no number up to {MOST_SEEDS}" if seeds is None else f"{seeds}"
+
+    return (
+        f"Were the true difference in mAP and its scatter between seeds (sd {row['sd'] * 100:.2f} points) those seen "
+        f"here, it would take {said(row['zero'])} seeds for an interval that is expected to leave out zero, "
+        f"{said(row['zero_likely'])} for one that does so in four studies of five, and {said(row['precision'])} for "
+        f"one of at most {PRECISION * 100:.1f} points to either side."
+    )
 
 
 def headline_arm(arms: Sequence[Arm]) -> Arm:
@@ -64,8 +159,13 @@ def headline_arm(arms: Sequence[Arm]) -> Arm:
     return max(reversed(arms), key=lambda arm: arm.variations)
 
 
-def answer_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]], seeds: int) -> str:
-    """Return the answer: the headline arm against real pictures with as many steps, in mAP points."""
+def answer_of(
+    arms: Sequence[Arm], differences: Sequence[dict[str, Any]], seeds: int, dose: Sequence[dict[str, Any]] = ()
+) -> str:
+    """Return the answer: the headline arm against real pictures with as many steps, in mAP points.
+
+    Where there are several amounts of such pictures, a second sentence says what more of them do.
+    """
     added = headline_arm(arms)
     row = next(
         row
@@ -81,14 +181,38 @@ def answer_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]], seeds:
     verdict = "they helped" if low > 0 else "they did harm" if high < 0 else "no effect is shown"
     caution = "" if seeds >= SEEDS_FOR_A_CLAIM else " This is a look, not a claim: a claim takes five seeds or more."
     interval = f"95 % interval {low:+.1f} to {high:+.1f}, {seeds} seeds, given this generator"
-    return f"{what} {control} ({interval}): {verdict}.{caution}"
+    return f"{what} {control} ({interval}): {verdict}.{caution}{_baselines_text(arms, differences)}{_slope_text(dose)}"
+
+
+def _baselines_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
+    """Return what the same persons did for each of the recipe's other re-ID models."""
+    most = headline_arm(arms).persons
+    said = []
+    for arm in arms:
+        if arm.baseline is None or not arm.persons or arm.persons != most:
+            continue
+        row = next(
+            row
+            for row in differences
+            if (row["arm"], row["against"], row["metric"]) == (arm.name, matched_control(arm, arms), "map")
+        )
+        mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
+        said.append(f" With the model {arm.baseline}: {mean:+.1f} ({low:+.1f} to {high:+.1f}).")
+    return "".join(said)
+
+
+def _slope_text(dose: Sequence[dict[str, Any]]) -> str:
+    row = next((row for row in dose if row["headline"] and row["metric"] == "map"), None)
+    if row is None or row["low"] is None:
+        return ""
+    slope, low, high = (row[name] * 100 for name in ("slope", "low", "high"))
+    return (
+        f" From {row['amounts'][0]} to {row['amounts'][-1]} {row['of']}, each {row['per']} more changed mAP by "
+        f"{slope:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})."
+    )
 
 
 def _added(arm: Arm) -> str:
     if arm.persons:
         return f"Adding {arm.persons} artificial persons"
     return f"Adding {arm.title.removeprefix('real + ')}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -37,10 +37,10 @@ from synreid.stage.files import read_json, write_json, write_text
 from synreid.stage.fingerprint import plain
 from synreid.stage.folder import RUN, now
 from synreid.stage.log import say
-from synreid.study.answer import answer_of, differences_of, headline_arm, summary_of
+from synreid.study.answer import findings_of, headline_arm
 from synreid.study.arms import Arm, arms_of, draw_persons, draw_variations
 from synreid.study.counts import counts_of
-from synreid.study.engine import check_workers, run_jobs
+from synreid.study.engine import Engine, choose_engine
 from synreid.study.guard import check_no_leak
 from synreid.study.jobs import Job
 from synreid.study.recipe import Recipe
@@ -76,16 +76,15 @@ def run_study(
     out: Path,
     gan: Path | None = None,
     camera_pattern: str | None = None,
-    workers: int = 1,
+    engine: Engine | None = None,
 ) -> Path:
     """Run the study that `recipe` (a shipped name or a YAML file) describes and return its folder `out`.
 
     `data` is the user's folder; left out, the recipe's own `street` is drawn. `gan` is the folder of a finished
-    generator to use instead of training one. `workers` trainings run at a time, with their share of the cores each. A
-    study that was cut off goes on where it stopped.
-    Raises UserError for data or a recipe that cannot give an answer, and for more workers than cores.
+    generator to use instead of training one. `engine` (of `choose_engine`) runs the trainings; left out, one after the
+    other in this process. A study that was cut off goes on where it stopped.
+    Raises UserError for data or a recipe that cannot give an answer.
     """
-    check_workers(workers)
     request = read_request(recipe, data, gan, camera_pattern)
     wanted, table = request.recipe, request.table
     with request.folder(out) as folder:
@@ -94,7 +93,7 @@ def run_study(
             if table is None:
                 table = open_data(_drawn(wanted, out / STREET))
             name = Path(data).resolve().name if data is not None else "street"
-            result = _Study(wanted, table, name, out, gan, workers).run()
+            result = _Study(wanted, table, name, out, gan, engine or choose_engine()).run()
             result |= {"machine": folder.run["machine"], "started": folder.run["started"], "finished": now()}
             result["config"] = folder.config
             write_json(out / STUDY, result)
@@ -112,10 +111,8 @@ def _drawn(recipe: Recipe, folder: Path) -> Path:
 class _Study:
     """One run of a recipe on one data set."""
 
-    def __init__(
-        self, recipe: Recipe, table: pa.Table, name: str, out: Path, gan: Path | None, workers: int = 1
-    ) -> None:
-        self.recipe, self.table, self.name, self.out, self.gan, self.workers = recipe, table, name, out, gan, workers
+    def __init__(self, recipe: Recipe, table: pa.Table, name: str, out: Path, gan: Path | None, engine: Engine) -> None:
+        self.recipe, self.table, self.name, self.out, self.gan, self.engine = recipe, table, name, out, gan, engine
         self.arms = arms_of(recipe)
         self.notes: list[str] = []
         self.times: dict[str, float] = {}
@@ -128,16 +125,15 @@ class _Study:
                 f"{material.resolution}, so sharpness may tell them apart."
             )
         results = self._trainings(material)
-        differences = differences_of(self.arms, results)
+        found = findings_of(self.arms, results, self.out / "reid")
         return {
             "recipe": self.recipe.name,
             "question": self.recipe.question,
-            "answer": answer_of(self.arms, differences, len(self.recipe.seeds)),
+            "answer": found.pop("answer"),
             "arms": [self._arm_facts(arm, material) for arm in self.arms],
             "seeds": list(self.recipe.seeds),
             "results": results,
-            "summary": summary_of(self.arms, results),
-            "differences": differences,
+            **found,
             "generator": self._generator_facts(material),
             "selection": _summary(material, "select"),
             "selection_variations": _summary(material, "select-variations"),
@@ -258,7 +254,7 @@ class _Study:
             results[place] = result
             write_json(self.out / "results.json", [results[known] for known in sorted(results)])
 
-        run_jobs(jobs, self.workers, self.out / WORKERS_LOG, started, finished)
+        self.engine(jobs, log=self.out / WORKERS_LOG, started=started, finished=finished)
         self.times["re-ID"] = round(sum(result["seconds"] for result in results.values()), 1)
         return [results[place] for place in range(len(jobs))]
 
