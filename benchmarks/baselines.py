@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     given = parser.parse_args()
     check_workers(given.workers)
+    given.out.mkdir(parents=True, exist_ok=True)
     data = open_data(given.data)
     test = pick(data, split=("query", "gallery"))
     result = RESULTS / f"{given.name}.json"

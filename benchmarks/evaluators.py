@@ -23,7 +23,7 @@ import torch
 
 from ranking import load, torchreid_rankings
 from synreid.data.scan import open_data
-from synreid.data.table import column
+from synreid.data.table import column, concat
 from synreid.quality.neighbours import unit_length
 from synreid.reid.evaluate import Subject, evaluate_distances, evaluate_features
 from synreid.reid.rerank import rerank_distances, rerank_features
@@ -36,10 +36,17 @@ SCORES, RERANKED = 1e-6, 1e-5  # to agree within
 K1, K2, LAMBDA = 20, 6, 0.3
 
 
-def names(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return persons and cameras as integers, as the peers want them; -1 is junk, 0 a distractor."""
-    pids = np.array([int(pid or 0) for pid in column(table, "pid")])
-    return np.where(column(table, "junk"), -1, pids), column(table, "camera").astype(np.int64)
+def names(query: pa.Table, gallery: pa.Table) -> tuple[np.ndarray, ...]:
+    """Return persons and cameras of both as integers, as the peers want them; -1 is junk, 0 a distractor."""
+    both = concat([query, gallery])
+    pids = column(both, "pid")
+    known = np.array([pid is not None for pid in pids])
+    persons = np.zeros(len(both), dtype=np.int64)
+    persons[known] = np.unique(pids[known].astype(str), return_inverse=True)[1] + 1
+    persons[column(both, "junk").astype(bool)] = -1
+    cameras = np.unique(column(both, "camera").astype(str), return_inverse=True)[1]
+    first = len(query)
+    return persons[:first], cameras[:first], persons[first:], cameras[first:]
 
 
 def layumi(peer: Path) -> Callable[..., tuple[float, torch.Tensor]]:
@@ -85,7 +92,7 @@ def main() -> None:
     given = parser.parse_args()
     subject = Subject(given.model, open_data(given.data))
     query, gallery = (unit_length(part) for part in subject.features)
-    of = (*names(subject.query), *names(subject.gallery))
+    of = names(subject.query, subject.gallery)
     kept = of[2] >= 0  # torchreid's data sets leave junk out before they evaluate
     distances = (1 - torch.from_numpy(query) @ torch.from_numpy(gallery).T).numpy()
 
