@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,43 @@ ARMS = (  # name, title, persons, control, matched, resolution
     ("real+160", "Real + 160 persons", 160, False, False, "64x32"),
 )
 GAINS = {"real-full": 0.035, "real": 0.0, "real-steps": 0.004, "real+40": 0.006, "real+160": 0.021}
+
+
+VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask of a page; an end tag must close the last one that is open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        assert len(found) == len(attrs), f"an attribute stands twice in <{tag}>"
+        self.tags.append((tag, found))
+        self.ids += [found["id"] or ""] if "id" in found else []
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "srcset")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words += data
 
 
 def draw_person(rng: np.random.Generator, path: Path, height: int = 64) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from synreid.report import figures, svg
+from synreid.report.cost import costs_of
 from synreid.report.folder import learning_curves, read_study
 
 
@@ -18,6 +19,7 @@ def test_every_figure_takes_its_colours_from_the_page(make_study: Callable[..., 
         figures.arms(study, "rank1"),
         figures.quality(study, ["recall", "coverage"], "share"),
         figures.learning(learning_curves(study, "loss"), names, "loss"),
+        figures.costs(costs_of(study, 30.0)),
         svg.swatch(3, "test"),
     ]
     for figure in drawn:

@@ -7,50 +7,17 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synreid.report import figures
+from synreid.report.folder import read_study
 from synreid.report.page import write_report
 from synreid.stage.errors import UserError
 
-VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
-
-
-class Page(HTMLParser):
-    """Collects what the tests ask of a page; an end tag must close the last one that is open."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        assert len(found) == len(attrs), f"an attribute stands twice in <{tag}>"
-        self.tags.append((tag, found))
-        self.ids += [found["id"] or ""] if "id" in found else []
-        self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "srcset")]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.words += data
+from .conftest import Page
 
 
 def report(folder: Path) -> str:
@@ -119,8 +86,8 @@ def test_tables_are_written_beside_the_report(make_study: Callable[..., Path], t
     folder = make_study()
     path = write_report(folder, tmp_path / out if out else None)
     assert path == (tmp_path / out if out else folder / "report.html")
-    names = sorted(table.name for table in (path.parent / "tables").iterdir())
-    assert names == ["arms.csv", "differences.csv", "generator.csv", "results.csv", "selection.csv"]
+    names = sorted(table.stem for table in (path.parent / "tables").iterdir())
+    assert names == ["amounts", "arms", "cost", "data", "differences", "generator", "results", "selection"]
     assert len((path.parent / "tables" / "results.csv").read_text().splitlines()) == 1 + 5 * 5
 
 
@@ -153,6 +120,65 @@ def test_calibration_is_a_table_with_its_file(make_study: Callable[..., Path]) -
     assert written[1].endswith("0.61,0.9,0.094,0.963,0.95,0.97")
 
 
+def test_newer_numbers_stand_beside_the_headline(make_study: Callable[..., Path]) -> None:
+    entry = {"arm": "real+160", "against": "real-steps", "mean": 0.02, "low": 0.01, "high": 0.03}
+    persons = {"low": -0.004, "high": 0.044, "persons": 750}
+    of_map = entry | {"metric": "map", "p_holm": 0.012, "persons": persons}
+    of_rank = entry | {"metric": "rank1", "p_holm": 0.3, "mcnemar": {"gained": 412, "lost": 388, "p": 0.41}}
+    folder = make_study(differences=[of_map, of_rank], seeds_needed={"text": "Nine seeds would do."})
+    said = " ".join(Page(report(folder)).words.split())
+    for sentence in (
+        "1 arm against their controls (Holm), 1 of them has p below 0.05",
+        "95 % interval \N{MINUS SIGN}0.40 to +4.40 points",
+        "412 queries find the right person first with the former alone, 388 with the latter alone",
+        "of these trained models",
+        "Nine seeds would do.",
+    ):
+        assert sentence in said
+
+
+def test_chart_of_a_long_sweep_keeps_what_its_question_is_about(make_study: Callable[..., Path]) -> None:
+    differences = [
+        {"arm": "real+160", "against": against, "metric": "map", "mean": 0.01, "low": 0.0, "high": 0.02}
+        for against in ["real-steps", *["real"] * 18]
+    ]
+    folder = make_study(differences=differences)
+    page = Page(report(folder))
+    assert "the other differences stand in the table" in page.words
+    chart = figures.differences(read_study(folder), "map")
+    assert chart is not None and chart.count(">against Real, as many steps as with 160 persons<") == 1
+    assert ">against Real<" not in chart
+    assert len((folder / "tables" / "differences.csv").read_text().splitlines()) == 1 + 19
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("market1501", "Research only: do not distribute"),
+        ("Market-1501-v15.09.15", "Research only: do not distribute"),
+        ("DukeMTMC-reID", "withdrew it in 2019"),
+        ("our-shop", "yours to check"),
+    ],
+)
+def test_terms_follow_the_data(make_study: Callable[..., Path], name: str, said: str) -> None:
+    assert said in report(make_study(data={"name": name, "train_pictures": 12}))
+
+
+def test_terms_that_the_data_give_come_first(make_study: Callable[..., Path]) -> None:
+    page = Page(report(make_study(data={"name": "market1501", "terms": "ask Ms Ito"})))
+    assert "as the data give them: ask Ms Ito." in page.words
+    assert "Research only" not in page.words
+
+
+def test_subset_is_said_in_words(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    (folder / "recipe.yaml").write_text("subset: {fraction: 0.1, identities: null, seed: 4}", encoding="utf-8")
+    assert "cut down to 10 % of the training persons (drawn by seed 4)" in Page(report(folder)).words
+    (folder / "recipe.yaml").write_text("subset: [", encoding="utf-8")
+    with pytest.raises(UserError, match=r"recipe\.yaml is not readable as YAML"):
+        report(folder)
+
+
 PARTS = ("differences", "generator", "selection", "origin", "data", "notes")
 OPTIONAL = (*PARTS, "machine", "versions", "times", "config", "started", "finished")
 
@@ -175,6 +201,9 @@ def test_bare_study_says_what_it_lacks(make_study: Callable[..., Path]) -> None:
         "did not measure this",
         "holds no learning curves",
         "holds no ranked lists",
+        "no difference of these amounts",
+        "holds no audit",
+        "yours to check",
         "noted nothing",
     ):
         assert sentence in page.words

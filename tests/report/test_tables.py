@@ -30,12 +30,38 @@ def test_arms_csv_is_mean_and_deviation_of_the_results(make_study: Callable[...,
         assert shown[table.head.index("Rank-1")].startswith(f"{100 * float(row['rank1_mean']):.1f} ± ")
 
 
+def test_variations_have_a_column_where_there_are_any(make_study: Callable[..., Path]) -> None:
+    assert "variations a person" not in arms_table(read_study(make_study())).head
+    arms = [{"name": "real", "control": True}, {"name": "selected-5", "variations": 5}]
+    table = arms_table(read_study(make_study("varied", arms=arms)))
+    assert [row[table.head.index("variations a person")] for row in table.rows] == ["0", "5"]
+    assert [row["variations"] for row in read(table.csv)] == ["0", "5"]
+
+
 def test_differences_csv_gives_back_every_pair(make_study: Callable[..., Path]) -> None:
     study = read_study(make_study())
     for row, difference in zip(read(differences_table(study).csv), study.differences, strict=True):
         pairs = [float(row[f"pair_{index + 1}"]) for index in range(5)]
         assert pairs == difference.per_seed
         assert float(row["mean"]) == pytest.approx(statistics.mean(pairs))
+
+
+def test_differences_csv_holds_the_other_tests(make_study: Callable[..., Path]) -> None:
+    entry = {"arm": "real+40", "against": "real", "metric": "rank1", "mean": 0.01, "per_seed": [0.0, 0.02]}
+    told = {"p_holm": 0.02, "persons": {"low": -0.01, "high": 0.03}, "mcnemar": {"gained": 12, "lost": 9, "p": 0.5}}
+    study = read_study(make_study(differences=[entry | {"per_seed": [0.01]}, entry | told]))
+    table = differences_table(study)
+    bare, tested = read(table.csv)
+    assert [tested[key] for key in ("pair_2", "p_holm", "persons_low", "mcnemar_gained")] == [
+        "0.02",
+        "0.02",
+        "-0.01",
+        "12",
+    ]
+    assert [bare[key] for key in ("pair_1", "pair_2", "p_holm", "mcnemar_p")] == ["0.01", "", "", ""]
+    assert [row[table.head.index("p, Holm-corrected")] for row in table.rows] == ["\N{EN DASH}", "0.020"]
+    without = differences_table(read_study(make_study("without")))
+    assert "p, Holm-corrected" not in without.head
 
 
 def test_selection_has_both_denominators(make_study: Callable[..., Path]) -> None:

@@ -17,6 +17,11 @@ def test_points(fraction: float | None, text: str) -> None:
     assert words.points(fraction) == text
 
 
+def test_p_value() -> None:
+    assert [words.p_value(p) for p in (0.0004, 0.032, None)] == ["p < 0.001", "p = 0.032", words.NONE]
+    assert words.p_value(0.5, bare=True) == "0.500"
+
+
 def test_mean_sd_uses_the_sample_deviation() -> None:
     values = [0.264, 0.25, 0.271]
     mean, deviation = statistics.mean(values), statistics.stdev(values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,13 +16,13 @@ from synreid.data.table import pick
 from synreid.reid.options import ReidOptions
 from synreid.stage.errors import UserError
 from synreid.stage.machine import cores
-from synreid.study.engine import check_workers, run_jobs
+from synreid.study.engine import PROGRAM, Share, check_memory, check_workers, run_jobs, shares
 from synreid.study.jobs import Job
 
 needs_cores = pytest.mark.skipif(cores() < 2, reason="two workers need two cores")
-# what a trained model would leave: features, here one-hot; and whether its teacher was there, on which cores' share
+# what a trained model would leave: features, here one-hot; and whether its teacher was there, on which cores
 SCRIPT = """
-import csv, os, sys
+import csv, json, os, sys
 from pathlib import Path
 import numpy as np
 query, gallery, out, teacher = sys.argv[1:]
@@ -29,7 +31,18 @@ names = sorted({row["pid"] for row in csv.DictReader(open(gallery))})
 for name, path in (("query", query), ("gallery", gallery)):
     rows = list(csv.DictReader(open(path)))
     np.save(f"{out}/{name}.npy", np.array([[row["pid"] == name for name in names] for row in rows], float))
-(Path(out) / "summary.txt").write_text(os.environ.get("OMP_NUM_THREADS", ""))
+bound = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+(Path(out) / "summary.txt").write_text(json.dumps([os.environ.get("OMP_NUM_THREADS"), bound]))
+"""
+# kills its worker the first time, and goes on by itself
+ONCE = """
+import os, sys, time
+from pathlib import Path
+if not Path(__file__).with_suffix(".done").exists():
+    Path(__file__).with_suffix(".done").touch()
+    os.kill(os.getppid(), 9)
+    time.sleep(600)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
@@ -62,8 +75,10 @@ def test_two_at_a_time_give_what_one_gives(job: Callable[..., Job], tmp_path: Pa
     assert order == [1, 2, 0], "the one with a teacher waits for it"
     assert [results[place]["arm"] for place in range(3)] == ["taught", "real", "other"]
     assert all(result["map"] == 1.0 for result in results.values())
-    share = (tmp_path / "real" / "summary.txt").read_text()
-    assert share == str(max(1, cores() // 2))
+    told = [json.loads((tmp_path / name / "summary.txt").read_text()) for name in ("real", "other")]
+    assert [threads for threads, _ in told] == [str(cores() // 2)] * 2
+    if hasattr(os, "sched_getaffinity"):
+        assert sorted(told[0][1] + told[1][1]) == sorted(os.sched_getaffinity(0)), "each core is one worker's"
     assert "running" in (tmp_path / "log").read_text()
     before = os.environ.get("OMP_NUM_THREADS")
     assert run(jobs, 1, tmp_path / "log") == ([0, 1, 2], results), "all are done, so nothing is trained again"
@@ -74,7 +89,7 @@ def test_two_at_a_time_give_what_one_gives(job: Callable[..., Job], tmp_path: Pa
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("{python} -c 'import os; os.kill(os.getppid(), 9)'", "a worker was killed"),
+        ("{python} -c 'import os; os.kill(os.getppid(), 9)'", "a worker was killed 2 times at bad, seed 0, perhaps"),
         ("{python} -c 'raise SystemExit(3)'", "the training command ended with 3"),
     ],
 )
@@ -84,8 +99,26 @@ def test_a_job_that_fails_ends_all(job: Callable[..., Job], tmp_path: Path, comm
     bad = job("bad", command=command.replace("{python}", sys.executable))
     with pytest.raises(UserError, match=said):
         run([slow, bad], 2, tmp_path / "log")
-    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(alive).encode() in _read(path)]
-    assert not left, "what the other worker had started has ended too"
+    assert not running(alive), "what the other worker had started has ended too"
+
+
+@needs_cores
+def test_a_worker_that_is_killed_is_replaced(
+    job: Callable[..., Job], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    once = tmp_path / "once.py"
+    once.write_text(ONCE)
+    plain = job("hit")
+    hit = dataclasses.replace(plain, command=plain.command.replace(sys.executable, f"{sys.executable} {once}"))
+    order, results = run([hit, job("other")], 2, tmp_path / "log")
+    assert sorted(order) == [0, 0, 1]
+    assert [results[place]["map"] for place in (0, 1)] == [1.0, 1.0]
+    assert "a worker was killed at hit, seed 0; another takes the training up again." in capfd.readouterr().err
+    assert not running(once), "what the killed one had started has ended"
+
+
+def running(word: Path) -> list[Path]:
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(word).encode() in _read(path)]
 
 
 def _read(path: Path) -> bytes:
@@ -100,3 +133,20 @@ def test_more_workers_than_cores_are_refused() -> None:
     for workers in (0, cores() + 1):
         with pytest.raises(UserError, match=f"workers is {workers}, but must lie in 1 to {cores()}"):
             check_workers(workers)
+
+
+def test_cores_are_shared_out_and_gpus_go_round() -> None:
+    assert shares(2, [0, 1, 4, 5, 6], []) == [Share((0, 1, 4), None), Share((5, 6), None)]
+    assert [share.gpu for share in shares(3, [0, 1, 2], ["0", "3"])] == ["0", "3", "0"]
+    assert [share.gpu for share in shares(2, [0, 1], ["0"])] == [None, None], "it is everybody's"
+    assert shares(2, [], []) == [Share((), None)] * 2, "where processes cannot be bound to cores"
+
+
+def test_more_trainings_than_memory_holds_are_refused(job: Callable[..., Job]) -> None:
+    command = job("command")
+    ours = dataclasses.replace(command, command=None, options=ReidOptions(height=64, width=32))
+    pictures = len(ours.real) * 64 * 32 * 3
+    check_memory([command, ours], 2, 2 * PROGRAM + pictures)
+    check_memory([command, ours, ours], 1, PROGRAM + pictures)
+    with pytest.raises(UserError, match=r"2 trainings at a time need 1\.0 GiB of memory at the least, but there are"):
+        check_memory([command, ours], 2, 2 * PROGRAM + pictures - 1)

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from synreid.generate.network import start_folder
-from synreid.generate.options import GAN_PRESETS, GanOptions
+from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS, GanOptions, PersonOptions
+from synreid.invert.options import ENCODER_PRESETS, EncoderOptions
 from synreid.reid.options import PRESETS, ReidOptions
+from synreid.select.options import PRESETS as SELECT_PRESETS
+from synreid.select.options import SelectOptions
 from synreid.stage.errors import UserError
 from synreid.study.answer import headline_arm
 from synreid.study.arms import arms_of
@@ -14,20 +17,20 @@ from synreid.study.recipe import Recipe, load_recipe, recipe_from, shipped_recip
 
 
 def test_every_shipped_recipe_is_one() -> None:
-    assert set(shipped_recipes()) >= {"demo", "quick", "market-cpu", "thesis"}
+    assert set(shipped_recipes()) >= {"demo", "quick", "market-cpu", "thesis-persons"}
     for name in shipped_recipes():
         assert load_recipe(name).name == name
 
 
 def test_options_reach_their_stages() -> None:
-    recipe = load_recipe("thesis")
+    recipe = load_recipe("thesis-persons")
     assert (recipe.gan.height, recipe.gan.gamma, recipe.persons.persons, recipe.reid.backbone) == (
         128,
         2.0,
         401,
         "resnet50",
     )
-    assert recipe.amounts == (60, 100, 200, 280, 320)
+    assert recipe.amounts[-3:] == (280, 300, 320)
     assert recipe.select.ssim_range == 4095
 
 
@@ -87,13 +90,19 @@ def test_unknown_recipe_names_the_shipped_ones(tmp_path: Path) -> None:
 
 
 def test_every_study_has_its_controls() -> None:
-    arms = {arm.name: arm for arm in arms_of(load_recipe("thesis"))}
-    assert "real" in arms
-    assert arms["real-full"].resolution == "full"
-    for amount in (60, 100, 200, 280, 320):
+    recipe = load_recipe("thesis-persons")
+    arms = {arm.name: arm for arm in arms_of(recipe)}
+    assert "real" in arms and len(arms) == 1 + 2 * 16
+    for amount in recipe.amounts:
         assert arms[f"real-as-{amount}"].steps_of == f"persons-{amount}"
         assert arms[f"real-as-{amount}"].persons == 0
         assert arms[f"persons-{amount}"].against == (f"real-as-{amount}", "real")
+
+
+def test_pictures_as_they_are_have_an_arm_where_the_recipe_asks() -> None:
+    arms = {arm.name: arm for arm in arms_of(recipe_from({"name": "x", "full_resolution": True}, "x"))}
+    assert arms["real-full"].resolution == "full"
+    assert "real-full" not in {arm.name for arm in arms_of(load_recipe("thesis-persons"))}
 
 
 def test_other_selections_are_arms_with_pools_of_their_own() -> None:
@@ -147,8 +156,17 @@ def test_every_shipped_recipe_finds_the_generator_that_it_starts_from(name: str)
     assert start is None or start_folder(start) is not None
 
 
-def test_the_thesis_recipe_trains_its_generator_by_the_preset() -> None:
-    assert load_recipe("thesis").gan == GanOptions(**GAN_PRESETS["thesis"])
+@pytest.mark.parametrize("name", ["thesis-persons", "thesis-variations"])
+def test_the_thesis_recipes_are_its_presets(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.gan == GanOptions(**GAN_PRESETS["thesis"])
+    assert recipe.select == SelectOptions(**SELECT_PRESETS["thesis"])
+    assert recipe.reid == ReidOptions(**PRESETS["thesis"])
+    if recipe.variations is None:
+        assert recipe.persons == PersonOptions(**PERSON_PRESETS["thesis"])
+    else:
+        encoder = recipe.variations.encoder
+        assert encoder == EncoderOptions(**ENCODER_PRESETS["thesis"], steps=220_000 // 4, snap=encoder.snap)
 
 
 def test_a_study_on_several_devices_is_told_to_train_before() -> None:

@@ -15,6 +15,7 @@ from synreid.generate.train import train_gan
 from synreid.reid import train as reid_training
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
+from synreid.study.plan import plan_study
 from synreid.study.run import run_study
 
 RECIPE: dict[str, object] = {
@@ -34,6 +35,11 @@ RECIPE: dict[str, object] = {
     "keep": 3,
     "extra": ["synthetic-only", "shuffled-labels", "random-erasing"],
     "seeds": [0, 1],
+    "reference": {
+        "source": "somebody",
+        "unit": "persons",
+        "rows": [{"amount": amount, "rank1": 0.5, "map_trapezoid": 0.4} for amount in (0, 2, 4)],
+    },
 }
 
 
@@ -86,6 +92,22 @@ def test_matched_arms_really_took_as_many_steps(study: Path) -> None:
         folders = [study / "reid" / arm / seed for arm in ("persons-4", "real-as-4")]
         steps = [yaml.safe_load((folder / "config.yaml").read_text())["steps"] for folder in folders]
         assert steps[0] == steps[1]
+
+
+def test_published_numbers_stand_beside_the_arms_that_do_the_same(study: Path) -> None:
+    reference = read_json(study / "study.json")["reference"]
+    assert [row["arm"] for row in reference["rows"]] == ["real", None, "persons-4"]
+
+
+def test_plan_is_what_was_run_and_finds_all_of_it(study: Path, tiny_street: Path) -> None:
+    plan = plan_study(str(study.parent / "recipe.yaml"), tiny_street, study)
+    ran = [
+        (arm["name"], arm["pictures_real"], arm["pictures_made"], arm["steps"])
+        for arm in read_json(study / "study.json")["arms"]
+    ]
+    assert [(one.arm.name, one.real, one.made, one.steps) for one in plan.arms] == ran
+    assert plan.finished and not plan.left and {one.finished for one in plan.arms} == {2}
+    assert {one.state for one in plan.shared} == {"finished"}
 
 
 def test_finished_study_runs_nothing_again(study: Path, tiny_street: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import dataclasses
 import errno
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
-import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from synreid.cli.commands import data, encoder, exchange, gan, persons, reid, search, select, study
+from synreid.cli.commands import app, data, encoder, exchange, gan, persons, reid, search, select, study
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
 from synreid.invert.options import ENCODER_PRESETS
 from synreid.reid.options import PRESETS as REID_PRESETS
 from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
+from synreid.stage.files import read_yaml
 
 GROUPS = {
     "data": "look at a data set, or draw the embedded one",
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "export": exchange.export,
     "study": study.study,
     "report": study.report,
+    "app": app.app,
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "gan train": GAN_PRESETS,
@@ -96,6 +98,9 @@ def _fail(text: str, code: int) -> None:
 
 def _run(argv: list[str]) -> int:
     parser = _parser(argv)
+    for file in map(Path, _given(argv, "--config")):
+        if file.is_file():
+            read_yaml(file)  # refuses what the parser would end in a traceback over, or never end
     found = parser.parse_args(argv)
     name, chosen = _chosen(found)
     function = COMMANDS[name]
@@ -123,9 +128,12 @@ def _run(argv: list[str]) -> int:
 def _from_config(chosen: Namespace, name: str, hint: Any) -> Any:
     """Return a positional argument that only the configuration file gives: argparse forgets those."""
     for file in chosen["config"] or ():
-        values = yaml.safe_load(Path(str(file)).read_text(encoding="utf-8"))
+        values = read_yaml(Path(str(file)))
         if isinstance(values, dict) and values.get(name) is not None:
-            return hint(values[name])
+            try:
+                return hint(values[name])
+            except TypeError as error:
+                raise UserError(f"{file} gives a {type(values[name]).__name__} as {name}; correct it.") from error
     return None
 
 
@@ -148,17 +156,24 @@ def _parser(argv: list[str]) -> ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"synreid {__version__}")
     subcommands = root.add_subcommands(dest="command", required=True)
+    words = [word for word in argv if not word.startswith("-")]
+
+    def command(name: str, function: Callable[..., Any]) -> ArgumentParser:
+        """Return a command's parser, which takes time to build, empty where another command is asked for."""
+        asked = words[: len(name.split())] == name.split()
+        return _command_parser(name, function, argv) if asked else ArgumentParser()
+
     groups: dict[str, Any] = {}
     for name, function in COMMANDS.items():
         group, _, leaf = name.partition(" ")
         if not leaf:
-            subcommands.add_subcommand(group, _command_parser(name, function, argv), help=_summary(function))
+            subcommands.add_subcommand(group, command(name, function), help=_summary(function))
             continue
         if group not in groups:
             parser = ArgumentParser(prog=f"synreid {group}", description=GROUPS[group])
             subcommands.add_subcommand(group, parser, help=GROUPS[group])
             groups[group] = parser.add_subcommands(dest="action", required=True)
-        groups[group].add_subcommand(leaf, _command_parser(name, function, argv), help=_summary(function))
+        groups[group].add_subcommand(leaf, command(name, function), help=_summary(function))
     return root
 
 
@@ -185,7 +200,12 @@ def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) ->
         settings: dict[str, Any] = {"type": hint | None if missing else hint, "help": help_of[parameter.name]}
         settings["default"] = None if missing else parameter.default
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            parser.add_argument(f"--{parameter.name}", **settings)
+            if hint is bool:
+                settings |= {"nargs": "?", "const": True}
+            spelled = dict.fromkeys([f"--{parameter.name}", f"--{parameter.name.replace('_', '-')}"])
+            parser.add_argument(*spelled, **settings)
+        elif get_origin(hint) is tuple:  # none, or as many as are named
+            parser.add_argument(parameter.name, nargs="*", **settings | {"type": get_args(hint)[0]})
         else:
             parser.add_argument(parameter.name, nargs="?", **settings)
     chosen = _preset(argv)
@@ -196,12 +216,13 @@ def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) ->
 
 def _preset(argv: list[str]) -> str | None:
     """Return the preset's name from the raw arguments: it changes defaults, so it is needed before they are parsed."""
-    for place, word in enumerate(argv):
-        if word == "--preset" and place + 1 < len(argv):
-            return argv[place + 1]
-        if word.startswith("--preset="):
-            return word.removeprefix("--preset=")
-    return None
+    return next(iter(_given(argv, "--preset")), None)
+
+
+def _given(argv: list[str], option: str) -> list[str]:
+    """Return all values of an option in the raw arguments."""
+    after = [value for word, value in itertools.pairwise(argv) if word == option]
+    return after + [word.partition("=")[2] for word in argv if word.startswith(f"{option}=")]
 
 
 def _chosen(found: Namespace) -> tuple[str, Namespace]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from markupsafe import Markup
@@ -10,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from synreid.report import svg
-from synreid.report.folder import Difference, Study
-from synreid.report.words import METRIC_NAMES, interval, mean_sd, points
+from synreid.report.cost import Cost, energy
+from synreid.report.entries import Difference, Study
+from synreid.report.words import METRIC_NAMES, duration, interval, mean_sd, points
 
 ROW = 50.0  # height of a row: a line of words, and under it what it names
+MOST_ROWS = 18  # a chart of more is longer than two screens
 PAIR_ROW = 68.0  # the same with a second line of words, for what the arm is held against
 MARKERS = {"above": "^", "below": "v", "across": "o", "none": "o"}
 VERDICT_COLOURS = {"above": svg.ABOVE, "below": svg.BELOW, "across": svg.SOFT, "none": svg.SOFT}
@@ -21,24 +24,58 @@ VERDICT_COLOURS = {"above": svg.ABOVE, "below": svg.BELOW, "across": svg.SOFT, "
 
 def differences(study: Study, metric: str) -> Markup | None:
     """Return paired differences of a metric: the mean, its interval, and a dot for each seed, about a zero line."""
-    shown = [d for d in study.differences if d.metric == metric]
+    listed = [d for d in study.differences if d.metric == metric]
+    if many_differences(study):
+        kept = [d for d in listed if (arm := study.arm(d.arm)) and arm.made and _is_matched(study, d.against)]
+        listed = kept or listed
+    shown = [(study.title(d.arm), f"against {study.title(d.against)}", d) for d in listed]
+    return _forest(shown, metric, f"differences-{metric}")
+
+
+def many_differences(study: Study) -> bool:
+    """Whether `differences` leaves out all but those of made pictures against controls with as many steps."""
+    return sum(d.metric == "map" for d in study.differences) > MOST_ROWS
+
+
+def many_arms(study: Study) -> bool:
+    """Whether `arms` leaves out the controls with as many steps."""
+    return len(study.arms) > MOST_ROWS
+
+
+def _is_matched(study: Study, name: str) -> bool:
+    arm = study.arm(name)
+    return arm is not None and arm.matched
+
+
+def headlines(studies: Mapping[str, Study], metric: str) -> Markup | None:
+    """Return the difference that each study's answer is about, a row a study, about one zero line."""
+    shown = []
+    for name, study in studies.items():
+        pair = (study.headline.arm, study.headline.against, metric) if study.headline else None
+        found = next((d for d in study.differences if (d.arm, d.against, d.metric) == pair), None)
+        if found is not None:
+            shown.append((name, study.title(found.arm), found))
+    return _forest(shown, metric, f"headlines-{metric}")
+
+
+def _forest(shown: list[tuple[str, str, Difference]], metric: str, name: str) -> Markup | None:
+    """Draw a row for each difference under two lines of words."""
     if not shown:
         return None
     with svg.house_style():
         figure, axes = svg.blank(PAIR_ROW * len(shown) + 46, top=4, bottom=42, left=4, right=4)
         axes.axvline(0, color=svg.INK, linewidth=1)
-        for row, difference in enumerate(shown):
+        for row, (first, second, difference) in enumerate(shown):
             _difference_row(axes, difference, -row)
-            _words(axes, -row + 0.33, _fit(study.title(difference.arm)), points(difference.mean))
-            _words(axes, -row + 0.1, _fit("against " + study.title(difference.against), 56), "", svg.SOFT)
-        edges = [100 * v for d in shown for v in (d.mean, d.low, d.high, *d.per_seed, 0.0) if v is not None]
+            _words(axes, -row + 0.33, _fit(first), points(difference.mean))
+            _words(axes, -row + 0.1, _fit(second, 60), "", svg.SOFT)
+        edges = [100 * v for *_, d in shown for v in (d.mean, d.low, d.high, *d.per_seed, 0.0) if v is not None]
         _row_axes(axes, len(shown), edges)
         axes.set_xlabel(f"difference in {METRIC_NAMES.get(metric, metric)}, percentage points")
         spoken = "; ".join(
-            f"{study.title(d.arm)} minus {study.title(d.against)}: {points(d.mean)}, {interval(d.low, d.high)}"
-            for d in shown
+            f"{first}, {second}: {points(d.mean)}, {interval(d.low, d.high)}" for first, second, d in shown
         )
-        return svg.to_svg(figure, f"differences-{metric}", f"Paired differences in percentage points. {spoken}")
+        return svg.to_svg(figure, name, f"Paired differences in percentage points. {spoken}")
 
 
 def _difference_row(axes: Axes, difference: Difference, y: float) -> None:
@@ -62,7 +99,8 @@ def _difference_row(axes: Axes, difference: Difference, y: float) -> None:
 
 def arms(study: Study, metric: str) -> Markup | None:
     """Return each arm's measure: a mark for each seed (filled: with made persons), a bar at the mean."""
-    shown = [(arm, 100 * np.asarray(study.values(arm.name, metric))) for arm in study.arms]
+    listed = [arm for arm in study.arms if not arm.matched] if many_arms(study) else study.arms
+    shown = [(arm, 100 * np.asarray(study.values(arm.name, metric))) for arm in listed]
     shown = [(arm, values) for arm, values in shown if values.size]
     if not shown:
         return None
@@ -91,7 +129,30 @@ def arms(study: Study, metric: str) -> Markup | None:
         return svg.to_svg(figure, f"arms-{metric}", f"{name} in percent. {spoken}")
 
 
-def _fit(title: str, letters: int = 46) -> str:
+def costs(found: list[Cost]) -> Markup | None:
+    """Return each arm's minutes as a bar: its training filled, the work on its pictures hollow behind it."""
+    if not found:
+        return None
+    with svg.house_style():
+        figure, axes = svg.blank(ROW * len(found) + 46, top=4, bottom=42, left=4, right=4)
+        for row, cost in enumerate(found):
+            training, shared = cost.training / 60, cost.shared / 60
+            colour = svg.ABOVE if cost.arm.made else svg.SOFT
+            axes.barh(-row - 0.2, training, 0.26, color=colour, edgecolor=colour, linewidth=1)
+            if shared:
+                axes.barh(-row - 0.2, shared, 0.26, left=training, color="none", edgecolor=colour, linewidth=1)
+            _words(axes, -row + 0.26, _fit(cost.arm.title), energy(cost.watt_hours))
+        _row_axes(axes, len(found), [0.0, *((cost.training + cost.shared) / 60 for cost in found)])
+        axes.set_xlim(left=0)
+        axes.set_xlabel("minutes; at the right, the energy as estimated below")
+        spoken = "; ".join(
+            f"{c.arm.title}: training {duration(c.training)}, pictures {duration(c.shared)}, {energy(c.watt_hours)}"
+            for c in found
+        )
+        return svg.to_svg(figure, "costs", f"Minutes of one model of each arm. {spoken}")
+
+
+def _fit(title: str, letters: int = 50) -> str:
     return title if len(title) <= letters else title[: letters - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -154,6 +215,7 @@ def _curves(
                 linewidth=1.7,
                 marker=style.marker,
                 markersize=4.2,
+                clip_on=not markers,  # a marker at 0 is drawn whole
                 markevery=1 if markers else (3 * index % 12, 12),  # apart, so that lines that meet stay told apart
             )
         highest = max(float(np.max(y)) for _, y in curves.values())

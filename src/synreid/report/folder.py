@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synreid.report.entries import Study
+from synreid.report.reader import Reader, mapping
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 
+__all__ = ["Study", "learning_curves", "read_lines", "read_study"]
+
 STUDY = "study.json"
-METRICS = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
-PART_NUMBERS: dict[str, tuple[str, ...]] = {
-    "generator": ("kimg",),
-    "origin": ("auc", "low", "high", "accuracy", "test_real", "test_made"),
-    "data": ("train_identities", "train_pictures", "query", "gallery", "cameras"),
-}
-KEPT = ("kept", "made")  # of every selection
 SELECTIONS = {"selection": "made pictures", "selection_variations": "variations"}
 BY = "selection_by_"  # and the name of other rules that chose among the same made pictures
 CALIBRATION = ("threshold", "good", "passes", "auc", "low", "high")
@@ -55,6 +51,9 @@ def read_study(folder: Path) -> Study:
         versions=reader.part(raw, "versions"),
         times=reader.part(raw, "times"),
         config=reader.part(raw, "config"),
+        slopes=[reader.slope(entry, where) for entry, where in reader.entries(raw, "dose")],
+        published=reader.published(raw, "reference"),
+        seeds_needed=str(reader.part(raw, "seeds_needed").get("text") or ""),
         started=None if raw.get("started") is None else str(raw["started"]),
         finished=None if raw.get("finished") is None else str(raw["finished"]),
     )

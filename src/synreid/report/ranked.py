@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synreid.report.folder import Arm, Study
+from synreid.report.entries import Arm, Study
 from synreid.report.pictures import Embedded, embed_person
 from synreid.stage.files import read_json
 

@@ -121,12 +121,19 @@ def _own_ids(text: str, name: str) -> str:
 
 def swatch(index: int, place: str) -> Markup:
     """Return a short piece of line `index`, for the legend at `place` in the page's own text."""
-    style = line_style(index)
+    return swatch_of(line_style(index), f"{place}-{index}")
+
+
+def swatch_of(style: Line, name: str, hollow: bool = False) -> Markup:
+    """Return a short piece of a line, `hollow` with an empty marker; `name` keeps its ids apart from other figures'."""
     with house_style():
         figure = Figure(figsize=(34 / 72, 12 / 72), dpi=72)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set(xlim=(0, 34), ylim=(-6, 6))
         axes.plot([1, 33], [0, 0], color=style.colour, linewidth=1.8, dashes=style.dash or (None, None))
-        axes.plot([17], [0], color=style.colour, marker=style.marker, markersize=5, linestyle="none")
-        return to_svg(figure, f"swatch-{place}-{index}", "")
+        face = PAPER if hollow else style.colour
+        axes.plot(
+            [17], [0], color=style.colour, markerfacecolor=face, marker=style.marker, markersize=5, linestyle="none"
+        )
+        return to_svg(figure, f"swatch-{name}", "")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synreid.report.folder import CALIBRATION, Arm, Selection, Study
-from synreid.report.words import METRIC_NAMES, MINUS, NONE, count, interval, mean_sd, percent, points, writable
+from synreid.report.entries import Arm, Difference, Selection, Study
+from synreid.report.folder import CALIBRATION
+from synreid.report.words import METRIC_NAMES, MINUS, NONE, count, interval, mean_sd, p_value, percent, points, writable
 
 Cell = str | float | int | None
 
@@ -50,23 +51,25 @@ def to_csv(rows: Sequence[Sequence[Cell]]) -> str:
 
 def arms_table(study: Study) -> Table:
     """Arms by their amounts and measures, mean ± standard deviation over the seeds, in percent."""
-    facts = ["persons", "pictures_real", "pictures_made", "steps"]
+    facts = ["persons", "variations", "pictures_real", "pictures_made", "steps"]
+    varied = any(arm.variations for arm in study.arms)
+    amounts = ["persons", "variations a person"] if varied else ["persons"]
     return Table(
         name="arms",
         caption=f"Mean ± standard deviation over the seeds ({_runs(study)}), in percent.",
-        head=["arm", "pictures at", "persons", "pictures", "steps", *METRIC_NAMES.values()],
-        rows=[_arm_row(study, arm) for arm in study.arms],
+        head=["arm", "pictures at", *amounts, "pictures", "steps", *METRIC_NAMES.values()],
+        rows=[_arm_row(study, arm, varied) for arm in study.arms],
         csv_head=["arm", "title", "resolution", *facts, *_mean_sd_heads(), "seeds", "seconds_mean"],
         csv_rows=[_arm_csv(study, arm) for arm in study.arms],
-        words=2,
     )
 
 
-def _arm_row(study: Study, arm: Arm) -> list[str]:
+def _arm_row(study: Study, arm: Arm, varied: bool) -> list[str]:
     made = f" + {count(arm.pictures_made)}" if arm.pictures_made else ""
     measures = [mean_sd(study.values(arm.name, metric)) for metric in METRIC_NAMES]
     pictures = count(arm.pictures_real) + made
-    return [arm.title, arm.resolution, count(arm.persons), pictures, count(arm.steps), *measures]
+    amounts = [count(arm.persons), count(arm.variations)] if varied else [count(arm.persons)]
+    return [arm.title, arm.resolution, *amounts, pictures, count(arm.steps), *measures]
 
 
 def _runs(study: Study) -> str:
@@ -88,34 +91,50 @@ def _arm_csv(study: Study, arm: Arm) -> list[Cell]:
         measures.append(float(values.std(ddof=1)) if values.size > 1 else None)
     runs = [result for result in study.results if result.arm == arm.name]
     seconds = [run.seconds for run in runs if run.seconds is not None]
-    facts: list[Cell] = [arm.persons, arm.pictures_real, arm.pictures_made, arm.steps]
+    facts: list[Cell] = [arm.persons, arm.variations, arm.pictures_real, arm.pictures_made, arm.steps]
     mean_seconds = sum(seconds) / len(seconds) if seconds else None
     return [arm.name, arm.title, arm.resolution, *facts, *measures, len(runs), mean_seconds]
 
 
 def differences_table(study: Study) -> Table:
-    """Paired differences with their intervals, in percentage points."""
+    """Paired differences with their intervals, in percentage points; their other tests are for the CSV file."""
     longest = max((len(d.per_seed) for d in study.differences), default=0)
+    corrected = any(d.p_holm is not None for d in study.differences)
+    of_holm = " Holm's correction is over all arms with made pictures, each against its control." if corrected else ""
+    tests = ["p_holm", "persons_low", "persons_high", "mcnemar_gained", "mcnemar_lost", "mcnemar_p"]
+    pairs = [f"pair_{index + 1}" for index in range(longest)]
     return Table(
         name="differences",
-        caption="Differences of the same seed, in percentage points: their mean and its 95 % interval.",
-        head=["arm", "against", "measure", "difference", "95 % interval", "seeds", "seed by seed"],
-        rows=[
-            [
-                study.title(d.arm),
-                study.title(d.against),
-                METRIC_NAMES.get(d.metric, d.metric),
-                points(d.mean),
-                interval(d.low, d.high),
-                count(d.n),
-                "  ".join(points(value) for value in d.per_seed),
-            ]
-            for d in study.differences
+        caption=f"Differences of the same seed, in percentage points: their mean and its 95 % interval.{of_holm}",
+        head=[
+            *("arm", "against", "measure", "difference", "95 % interval"),
+            *(["p, Holm-corrected"] if corrected else []),
+            *("seeds", "seed by seed"),
         ],
-        csv_head=["arm", "against", "metric", "mean", "low", "high", "n", *(f"pair_{i + 1}" for i in range(longest))],
-        csv_rows=[[d.arm, d.against, d.metric, d.mean, d.low, d.high, d.n, *d.per_seed] for d in study.differences],
+        rows=[_difference_row(study, d, corrected) for d in study.differences],
+        csv_head=["arm", "against", "metric", "mean", "low", "high", "n", *pairs, *tests],
+        csv_rows=[_difference_csv(d, longest) for d in study.differences],
         words=3,
     )
+
+
+def _difference_row(study: Study, d: Difference, corrected: bool) -> list[str]:
+    return [
+        study.title(d.arm),
+        study.title(d.against),
+        METRIC_NAMES.get(d.metric, d.metric),
+        points(d.mean),
+        interval(d.low, d.high),
+        *([p_value(d.p_holm, bare=True)] if corrected else []),
+        count(d.n),
+        "  ".join(points(value) for value in d.per_seed),
+    ]
+
+
+def _difference_csv(d: Difference, longest: int) -> list[Cell]:
+    pairs: list[Cell] = [*d.per_seed, *[None] * (longest - len(d.per_seed))]
+    tests = [d.persons.get("low"), d.persons.get("high"), *(d.mcnemar.get(key) for key in ("gained", "lost", "p"))]
+    return [d.arm, d.against, d.metric, d.mean, d.low, d.high, d.n, *pairs, d.p_holm, *tests]
 
 
 def results_csv(study: Study) -> str:

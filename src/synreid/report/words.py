@@ -41,6 +41,15 @@ def interval(low: float | None, high: float | None) -> str:
     return "no interval" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
+def p_value(p: float | None, bare: bool = False) -> str:
+    """Return `p = 0.032` or `p < 0.001`, `bare` without the letter; a dash where there is none."""
+    if p is None:
+        return NONE
+    if p < 0.001:
+        return "< 0.001" if bare else "p < 0.001"
+    return f"{p:.3f}" if bare else f"p = {p:.3f}"
+
+
 def mean_sd(values: Iterable[float]) -> str:
     """Return `26.4 ± 1.1` in percent; without the deviation for one value, a dash for none."""
     found = np.asarray(list(values), float)

@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import plain
+
+MOST_VALUES = 100_000  # of a YAML file; a few lines of aliases can stand for billions
 
 
 @contextmanager
@@ -66,5 +70,36 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; check the folder's name.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested too deeply, or a number of 5,000 digits
         raise UserError(f"{path} is not readable as JSON ({error}); remove it and run its stage again.") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of plain values; raises UserError where it is missing or damaged, or bears more than it shows."""
+    try:
+        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > MOST_VALUES:
+            raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values")
+        return loader.construct_document(node)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; check its name.") from error
+    except OSError:
+        raise
+    except Exception as error:  # a value that does not fit its tag makes PyYAML raise almost anything
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not readable as YAML ({reason}); correct it.") from error
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values of a tree, an alias for all that it stands for; raises ValueError where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = 0
+        entries = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for entry in entries for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    if not known[id(node)]:
+        raise ValueError("an alias stands for something that it is a part of")
+    return known[id(node)]

@@ -19,6 +19,11 @@ from synreid.stage.machine import machine
 RUN = "run.json"
 CONFIG = "config.yaml"
 LOCK = ".lock"
+RECORD: dict[str, Any] = {
+    **{"stage": str, "version": int, "fingerprint": str, "seconds": int | float},
+    **{"config": dict, "named": dict, "inputs": dict, "outputs": dict},
+}
+"""What every run.json holds."""
 
 
 class StageFolder:
@@ -74,7 +79,7 @@ class StageFolder:
     def _open(self) -> None:
         self._start = time.monotonic()
         if (self.path / RUN).exists():
-            self.run = read_json(self.path / RUN)
+            self.run = _read(self.path / RUN)
             self._check_same()
             if not (self.path / CONFIG).exists():  # cut off between the two files
                 self._write_config()
@@ -142,11 +147,21 @@ def read_run(path: Path, stage: str) -> dict[str, Any]:
     path = Path(path)
     if not (path / RUN).exists():
         raise UserError(f"{path} is not the folder of a {stage} run: it has no {RUN}; check the name.")
-    run: dict[str, Any] = read_json(path / RUN)
+    run = _read(path / RUN)
     if run.get("stage") != stage:
         raise UserError(f"{path} holds a {run.get('stage')} run, but a {stage} run is needed; check the name.")
     if run.get("finished") is None:
         raise UserError(f"{path} holds a {stage} run that was cut off; run its command again to finish it.")
+    return run
+
+
+def _read(path: Path) -> dict[str, Any]:
+    run = read_json(path)
+    if not isinstance(run, dict):
+        raise UserError(f"{path} is not the record of a stage; remove {path.parent} and run its stage again.")
+    for key, kind in RECORD.items():
+        if not isinstance(run.get(key), kind):
+            raise UserError(f"{path} is damaged (its {key}); remove {path.parent} and run its stage again.")
     return run
 
 

@@ -43,6 +43,28 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory() -> int:
+    """Return how many bytes of memory this process may use: the machine's, or its control group's where that is less.
+
+    The group's limit is that of Linux's cgroups, version 2, which containers and batch systems set.
+    """
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    own = Path("/proc/self/cgroup")
+    groups = [line.removeprefix("0::/") for line in _lines(own) if line.startswith("0::/")]
+    for group in groups:
+        place = Path("/sys/fs/cgroup") / group
+        limits = (_lines(folder / "memory.max") for folder in (place, *place.parents))
+        found += [int(line) for lines in limits for line in lines if line.isdigit()]
+    return min(found)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:  # not Linux, or not such a file
+        return []
+
+
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -3,48 +3,74 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from synreid.stage.errors import UserError
 
 
 def study(
     recipe: str,
     *,
-    out: Path,
+    out: Path | None = None,
     data: Path | None = None,
     gan: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
     camera_pattern: str | None = None,
+    plan: bool = False,
 ) -> None:
     """Answer the question: do artificial persons help? Generator, persons, selection, all arms, all seeds, report.
 
     Args:
-        recipe: Name of a shipped recipe (demo, quick, street-variations, market-cpu, market-variations, thesis) or a
-            YAML file.
-        out: Folder for everything that the study makes.
+        recipe: Name of a shipped recipe (demo, quick, street-variations, market-cpu, market-labels, market-baselines,
+            market-variations, market-variations-20, market-detail, thesis-persons, thesis-variations) or a YAML file.
+        out: Folder for everything that the study makes; only a plan needs none.
         data: Folder or CSV file of person pictures; left out, the recipe's embedded set is drawn.
         gan: Folder of a finished generator to use instead of training one.
-        workers: Trainings of re-ID models at a time, each with its share of the cores.
+        workers: Trainings of re-ID models at a time, each with its share of the cores, on which its numbers depend as
+            on a seed. By default one; with ray as many as the cluster has GPUs, or without any, cores.
+        engine: What runs the trainings: this machine (local), or a cluster (ray), all nodes of which must see out, data
+            and the folder that this is started in.
+        address: Address of the Ray cluster, as HOST:PORT or ray://HOST:PORT; left out, the one that this machine is
+            part of.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
+        plan: Only say what would be run, what is finished in out already, how long the rest takes and how much room.
     """
+    if plan:
+        from synreid.study.plan import plan_study
+        from synreid.study.plan_words import plan_text
+
+        print(plan_text(plan_study(recipe, data, out, gan, camera_pattern), out))
+        return
+    if out is None:
+        raise UserError("synreid study needs --out; see `synreid study --help`.")
     from synreid.report.page import write_report
     from synreid.stage.files import read_json
+    from synreid.study.engine import choose_engine
     from synreid.study.run import STUDY, run_study
 
-    run_study(recipe, data, out, gan, camera_pattern, workers)
+    run_study(recipe, data, out, gan, camera_pattern, choose_engine(engine, workers, address))
     report_path = write_report(out)
     print(_table(read_json(out / STUDY)))
     print(f"report: {report_path.resolve()}")
 
 
-def report(folder: Path) -> None:
-    """Write the report of a study again, as one HTML file that opens without a network.
+def report(folder: Path, others: tuple[Path, ...] = (), *, out: Path | None = None, watts: float | None = None) -> None:
+    """Write the report of a study again, or a page that compares several, as one HTML file without a network.
 
     Args:
         folder: Folder of a finished study.
+        others: Folders of further studies: the page then compares them all instead of reporting one.
+        out: HTML file to write, its tables beside it; left out, report.html (comparison.html of several) in the first
+            folder.
+        watts: What the machine draws while it computes, in watts, for the energy in one study's report; left out, 15
+            for each core and 300 for a GPU.
     """
+    from synreid.report.compare import write_comparison
     from synreid.report.page import write_report
 
-    print(write_report(folder))
+    print(write_comparison([folder, *others], out) if others else write_report(folder, out, watts))
 
 
 def _table(result: dict[str, Any]) -> str:

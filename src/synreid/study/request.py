@@ -1,0 +1,105 @@
+"""What is asked of a study, read and checked before anything is run: its recipe, its pictures, its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from synreid.data.scan import open_data
+from synreid.data.splits import subset
+from synreid.data.street.options import StreetOptions
+from synreid.data.street.world import GALLERY, QUERY, TRAIN, plan
+from synreid.data.table import column, from_columns, pick, table_fingerprint
+from synreid.generate.network import generator_fingerprint
+from synreid.stage.errors import UserError
+from synreid.stage.fingerprint import fingerprint, plain
+from synreid.stage.folder import StageFolder, read_run
+from synreid.study.capacity import check_variations
+from synreid.study.recipe import Recipe, Subset, load_recipe
+
+STAGE, VERSION = "study", 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study as it was asked for."""
+
+    recipe: Recipe
+    table: pa.Table | None
+    """The user's pictures; None where the recipe's own `street` is to be drawn."""
+    pictures: pa.Table
+    """The same, or what is known of `street` before it is drawn: who, where, and in which split."""
+    config: dict[str, Any]
+    """What was asked, in the command line's words."""
+    inputs: dict[str, str]
+    """Fingerprints of all that decides the result."""
+
+    def folder(self, out: Path) -> StageFolder:
+        """Return the study's folder `out`, not entered yet."""
+        return StageFolder(out, STAGE, VERSION, {**self.config, "out": out}, self.inputs, unnamed=(*self.config, "out"))
+
+
+def read_request(recipe: str, data: Path | None, gan: Path | None, camera_pattern: str | None) -> Request:
+    """Return what is asked by the arguments of `run_study`.
+
+    Raises UserError for what cannot be read or is missing, and for variations that the pictures cannot give.
+    """
+    wanted = load_recipe(recipe)
+    table = open_data(data, camera_pattern) if data is not None else None
+    if table is None and wanted.street is None:
+        raise UserError(f"recipe {wanted.name} needs pictures; name their folder with --data.")
+    pictures = table if table is not None else _planned(wanted.street or StreetOptions())
+    if wanted.variations is not None:
+        check_variations(wanted.variations, training_pictures(pictures, wanted.subset))
+    config = {"recipe": recipe, "data": data, "gan": gan, "camera_pattern": camera_pattern}
+    inputs: dict[str, str] = {"recipe": recipe_fingerprint(wanted)}
+    if table is not None:
+        inputs["data"] = table_fingerprint(table)
+    if gan is not None:
+        read_run(gan, "gan")
+        inputs["gan"] = generator_fingerprint(gan)
+    return Request(wanted, table, pictures, config, inputs)
+
+
+def _planned(options: StreetOptions) -> pa.Table:
+    shots = plan(options)
+    splits = {TRAIN: "train", QUERY: "query", GALLERY: "gallery"}
+    names = [shot.path for shot in shots]
+    return from_columns(
+        path=names,
+        sha256=names,  # nobody knows them yet
+        pid=[f"{shot.person:04d}" for shot in shots],
+        camera=[f"c{shot.camera}" for shot in shots],
+        split=[splits[shot.folder] for shot in shots],
+    )
+
+
+def recipe_fingerprint(recipe: Recipe) -> str:
+    """Return what tells a recipe from another, without the options that do not name a training yet.
+
+    A reference never does: it is shown beside the result.
+    """
+    named = plain(recipe)
+    del named["reference"]
+    for option in recipe.reid.unnamed:
+        del named["reid"][option]
+    for later in ("arms", "baselines"):
+        if not named[later]:
+            del named[later]
+    return fingerprint(named)
+
+
+def chosen_persons(table: pa.Table, wanted: Subset) -> pa.Table:
+    """Return the data set with those training persons only whom `wanted` takes; raises UserError if there are none."""
+    if wanted.identities is not None:
+        available = len({pid for pid in column(pick(table, split="train"), "pid") if pid is not None})
+        return subset(table, identities=min(wanted.identities, available), seed=wanted.seed)
+    return subset(table, fraction=1.0 if wanted.fraction is None else wanted.fraction, seed=wanted.seed)
+
+
+def training_pictures(table: pa.Table, wanted: Subset) -> pa.Table:
+    """Return the training pictures of those persons whom `wanted` takes."""
+    return pick(chosen_persons(table, wanted), split="train")

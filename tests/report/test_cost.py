@@ -1,0 +1,87 @@
+"""What an arm costs, worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synreid.report.cost import assumption, cost_answer, cost_table, costs_of, energy, watts_of
+from synreid.report.entries import Study
+from synreid.report.folder import read_study
+from synreid.stage.errors import UserError
+
+ARMS = [
+    {"name": "real", "control": True, "resolution": "64x32"},
+    {"name": "as", "control": True, "matched": True, "resolution": "64x32"},
+    {"name": "made", "persons": 40, "resolution": "64x32", "pictures_made": 400},
+    {"name": "taught", "persons": 40, "resolution": "64x32", "pictures_made": 400, "labels": "teacher"},
+]
+MAPS = {"real": (0.10, 0.12), "as": (0.13, 0.15), "made": (0.09, 0.12), "taught": (0.12, 0.14)}
+SECONDS = {"real": (100, 140), "as": (200, 280), "made": (240, 240), "taught": (240, 240)}
+
+
+@pytest.fixture
+def study(make_study: Callable[..., Path]) -> Study:
+    results: list[dict[str, Any]] = [
+        {"arm": name, "seed": seed, "map": MAPS[name][seed], "seconds": SECONDS[name][seed]}
+        for name in MAPS
+        for seed in (0, 1)
+    ]
+    against = {"arm": "made", "against": "as", "metric": "map", "mean": -0.035, "low": -0.04, "high": -0.03}
+    times = {"generator": 900, "persons": 60, "selection": 40, "re-ID": 5000}
+    machine = {"cores": 2, "gpu": None}
+    return read_study(
+        make_study(arms=ARMS, results=results, differences=[against], times=times, machine=machine, generator=None)
+    )
+
+
+def test_energy_is_time_by_watts(study: Study) -> None:
+    real, control, made, taught = costs_of(study, 36.0)
+    assert (real.training, real.shared, real.extra) == (120.0, 0.0, None)
+    assert real.watt_hours == pytest.approx(36 * 120 / 3600)
+    assert (control.extra, control.of_a_point) == pytest.approx((36 * 120 / 3600, 36 * 120 / 3600 / 3.0))
+    assert (made.training, made.shared) == (240.0, 1000.0)
+    assert made.extra == pytest.approx(36 * (240 + 1000 - 120) / 3600)
+    assert made.of_a_point is None  # it lost on the mean
+    assert taught.shared == 1000 + 120  # the teacher is a model of the real pictures
+
+
+def test_answer_names_price_and_control(study: Study) -> None:
+    said = cost_answer(study, costs_of(study, 36.0))
+    assert "about 11 Wh more than real" in said and "no point is bought" in said
+    assert "The control, as, takes about 1.2 Wh more" in said and "0.40 Wh a point" in said
+
+
+def test_table_has_every_digit(study: Study) -> None:
+    costs = costs_of(study, 36.0)
+    rows = list(csv.DictReader(io.StringIO(cost_table(study, costs, 36.0).csv)))
+    assert [row["arm"] for row in rows] == ["real", "as", "made", "taught"]
+    assert float(rows[1]["watt_hours_of_a_point"]) == costs[1].of_a_point
+    assert rows[0]["watt_hours_more"] == rows[2]["watt_hours_of_a_point"] == ""
+
+
+def test_watts_are_named_or_taken_from_the_parts(study: Study, make_study: Callable[..., Path]) -> None:
+    assert watts_of(study) == 30.0
+    assert "15 W for each core, 30 W for 2 cores" in assumption(study, 30.0, given=False)
+    with_gpu = read_study(make_study("gpu", machine={"cores": 16, "gpu": "NVIDIA H100"}))
+    assert watts_of(with_gpu) == 16 * 15 + 300
+    assert watts_of(with_gpu, 510.0) == 510.0
+    assert "the 510 W that were named" in assumption(with_gpu, 510.0, given=True)
+
+
+@pytest.mark.parametrize("watts", [0.0, -3.0, float("nan"), float("inf")])
+def test_watts_that_no_machine_draws(study: Study, watts: float) -> None:
+    with pytest.raises(UserError, match="must be above 0"):
+        watts_of(study, watts)
+
+
+@pytest.mark.parametrize(
+    ("watt_hours", "text"), [(0.244, "0.24 Wh"), (7.25, "7.2 Wh"), (840, "840 Wh"), (1300, "1.3 kWh")]
+)
+def test_energy_in_words(watt_hours: float, text: str) -> None:
+    assert energy(watt_hours) == text
