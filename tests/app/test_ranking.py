@@ -117,6 +117,7 @@ def test_too_large_is_refused_before_it_is_decoded(uploads: Path, monkeypatch: p
         checked_upload(uploads / "person.png", uploads)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_too_many_pixels_are_refused(uploads: Path) -> None:
     Image.new("1", (10_000, 10_000)).save(uploads / "bomb.png")
     with pytest.raises(UserError, match=r"bomb\.png has too many pixels"):
