@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from synreid.generate.options import GanOptions
 from synreid.reid.options import ReidOptions
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
+from synreid.study import ray_engine
 from synreid.study.engine import PROGRAM, choose_engine
 from synreid.study.jobs import Job
 from synreid.study.ray_engine import (
@@ -157,6 +159,24 @@ def test_a_job_that_kills_each_worker_stops_the_study(job: Job, address: str, tm
     with pytest.raises(UserError, match="a worker was killed 4 times at Real, seed 0, perhaps for want of memory; run"):
         engine([bad], log=tmp_path / "log", started=started.append, finished=lambda place, result: None)
     assert started == [0] * 4
+
+
+@pytest.mark.slow
+def test_nodes_that_cannot_do_it_are_named(
+    job: Job, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = choose_engine("ray", address=address)
+    absent = types.ModuleType("absent")  # as synreid is where it is not installed
+    exec("def work(job, site): ...", absent.__dict__)
+    monkeypatch.setitem(sys.modules, "absent", absent)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="a node of the cluster cannot load synreid"):
+        patch.setattr(ray_engine, "_work", absent.work)
+        engine([job], log=tmp_path / "log", started=lambda place: None, finished=lambda place, result: None)
+    monkeypatch.setattr(ray_engine, "memory_needed", lambda job: 2**50)
+    with pytest.raises(
+        UserError, match=r"the cluster has no node with 1 cores and 1048576\.0 GiB for a training; give"
+    ):
+        engine([job], log=tmp_path / "log", started=lambda place: None, finished=lambda place, result: None)
 
 
 def test_a_cluster_that_is_not_there_is_refused() -> None:
