@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -54,6 +55,28 @@ def test_options_and_presets_reach_the_function(monkeypatch: pytest.MonkeyPatch,
     assert seen[3]["kimg"] == 3
 
 
+@pytest.mark.parametrize("words", [["--plain", "m", "g"], ["m", "g", "--plain"], ["m", "g", "--plain", "true"]])
+def test_a_flag_takes_no_word_after_it(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    seen: dict[str, object] = {}
+    monkeypatch.setitem(COMMANDS, "reid index", _indexes(seen))
+    assert run("reid", "index", *words) == 0
+    assert seen == {"model": "m", "gallery": "g", "plain": True}
+
+
+def _indexes(seen: dict[str, object]) -> Callable[..., None]:
+    def index(model: str, gallery: str, *, plain: bool = False) -> None:
+        """Stand in.
+
+        Args:
+            model: One.
+            gallery: Another.
+            plain: A flag.
+        """
+        seen.update(model=model, gallery=gallery, plain=plain)
+
+    return index
+
+
 def test_preset_gives_defaults_that_options_override(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = []
     monkeypatch.setattr("synreid.generate.persons.make_persons", lambda gan, out, options: seen.append(options))
@@ -104,7 +127,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 def test_exit_codes(
     error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(folder: Path) -> None:
+    def fails(*_: object) -> None:
         """Fail."""
         raise error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path, read_json, write_json
+from synreid.stage.files import atomic_path, read_json, read_yaml, write_json
 from synreid.stage.fingerprint import fingerprint
 
 
@@ -22,6 +22,42 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="disk is full"), atomic_path(tmp_path / "a.json"):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_damaged_json_is_one_sentence(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.json is not readable as JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_yaml_takes_aliases_that_stand_for_a_few_values(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &shared {b: [1, 2.5]}\nc: *shared\nd:\n  <<: *shared\n  e: null\n")
+    shared = {"b": [1, 2.5]}
+    assert read_yaml(tmp_path / "a.yaml") == {"a": shared, "c": shared, "d": {**shared, "e": None}}
+
+
+GROWING = "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"a: [", "while parsing"),
+        (b"\xff", "codec"),
+        (b"[" * 100_000, "more than 100 levels"),
+        (b"- " * 10_000, "recursion"),
+        (b"a: &a [*a]", "a part of"),
+        (GROWING.encode(), "more than 100,000 values"),
+        (b"a: !!python/object/apply:os.getcwd []", "constructor"),
+        (b"a: 2026-99-99", "month"),
+        (b"a: !!bool maybe", "maybe"),
+    ],
+)
+def test_damaged_yaml_is_one_sentence(data: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(data)
+    with pytest.raises(UserError, match=rf"a\.yaml is not readable as YAML \(.*{reason}"):
+        read_yaml(tmp_path / "a.yaml")
 
 
 def test_fingerprint_does_not_depend_on_order_of_keys_or_on_kinds_of_path() -> None:

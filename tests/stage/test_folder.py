@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +68,7 @@ def test_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     with StageFolder(tmp_path / "a", "gan", 1, {"kimg": 5}, {"data": "abc"}):
         held = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert held.returncode == 1
-    assert "in use by another process" in held.stderr
+    assert f"in use by another process ({os.getpid()} on {platform.node()}, since 20" in held.stderr
     free = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert free.returncode == 0, free.stderr
 
@@ -76,6 +78,18 @@ def test_damaged_run_file_is_named(tmp_path: Path) -> None:
         pass
     (tmp_path / "a" / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json"), folder(tmp_path / "a"):
+        pass
+
+
+@pytest.mark.parametrize("change", [lambda run: [run], lambda run: {**run, "named": 3}, lambda run: {"stage": "gan"}])
+def test_run_file_of_another_shape_is_named(change, tmp_path: Path) -> None:
+    with folder(tmp_path / "a") as stage:
+        stage.finish()
+    path = tmp_path / "a" / "run.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(UserError, match=r"run\.json is (damaged|not the record of a stage)"):
+        read_run(tmp_path / "a", "gan")
+    with pytest.raises(UserError, match=r"run\.json is (damaged|not the record of a stage)"), folder(tmp_path / "a"):
         pass
 
 

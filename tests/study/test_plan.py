@@ -51,7 +51,18 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def begun(recipe: str, data: Path, out: Path) -> None:
     """Leave in `out` what a study leaves that was cut off after one training of 40 steps in 10 seconds."""
     with read_request(recipe, data, None, None).folder(out):
-        done = {"stage": "x", "finished": "2026-01-01", "seconds": 10.0, "steps": 40}
+        done = {
+            "stage": "x",
+            "version": 1,
+            "fingerprint": "",
+            "config": {},
+            "named": {},
+            "inputs": {},
+            "outputs": {},
+            "finished": "2026-01-01",
+            "seconds": 10.0,
+            "steps": 40,
+        }
         for folder in ("gan", "reid/real/0"):
             (out / folder).mkdir(parents=True)
             write_json(out / folder / RUN, done)
@@ -185,3 +196,22 @@ def test_help_names_every_shipped_recipe() -> None:
 )
 def test_duration_has_a_unit_that_suits_it(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize("text", ["[]", "{}"])
+def test_a_damaged_record_is_an_error(recipe: str, tiny_street: Path, tmp_path: Path, text: str) -> None:
+    out = tmp_path / "out"
+    begun(recipe, tiny_street, out)
+    (out / "reid" / "real" / "0" / "run.json").write_text(text)
+    with pytest.raises(UserError, match="run its stage again"):
+        plan_study(recipe, tiny_street, out)
+
+
+def test_missing_weights_are_an_error_before_anything_is_run(
+    recipe: str, tiny_street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNREID_WEIGHTS", str(tmp_path))
+    strong = {"preset": "strong", "backbone": "osnet_x0_25", "pretrained": "msmt17", "last_stride": None}
+    Path(recipe).write_text(yaml.safe_dump({**RECIPE, "baselines": {"strong": strong}}))
+    with pytest.raises(UserError, match="SYNREID_WEIGHTS"):
+        read_request(recipe, tiny_street, None, None)

@@ -60,7 +60,9 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "arms": [{"persons": 50}]}, "differs in nothing"),
         ({"name": "x", "arms": [{"persons": 7, "labels": "slsr"}]}, "adds 7 persons, but amounts are"),
         ({"name": "x", "arms": [{"selection": "b"}], "selections": {"a": {}}}, "has selection b, but"),
-        ({"name": "x", "arms": [{"labels": "slsr"}, {"labels": "slsr"}]}, "names an arm twice"),
+        ({"name": "x", "arms": [{"labels": "slsr"}, {"labels": "slsr", "persons": 50}]}, "names an arm twice"),
+        ({"name": "x", "arms": [{"made_ratio": -1}]}, "made_ratio is -1"),
+        ({"name": "x", "arms": [{"made_weight": -3}]}, "made_weight is -3"),
         ({"name": "x", "arms": [{"labels": "slsr"}], "command": "train"}, "not for command"),
         ({"name": "x", "reid": {"preset": "best"}}, "presets are thesis, strong"),
         ({"name": "x", "baselines": {"A b": {}}}, "'A b' of baselines"),
@@ -124,8 +126,21 @@ def test_spelled_out_arms_are_held_against_those_that_differ_in_one_thing() -> N
 
 
 def test_a_list_and_a_spelled_out_arm_make_the_same_arm_once() -> None:
-    recipe = recipe_from({"name": "x", "labels": ["slsr"], "arms": [{"labels": "slsr"}]}, "x")
-    assert [arm.name for arm in arms_of(recipe)].count("persons-50-slsr") == 1
+    for spelled in ({"labels": "slsr"}, {"labels": "slsr", "persons": 50}):
+        recipe = recipe_from({"name": "x", "labels": ["slsr"], "arms": [spelled]}, "x")
+        assert [arm.name for arm in arms_of(recipe)].count("persons-50-slsr") == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selections": {"a": {}, "a-weight-2": {}}, "arms": [{"selection": "a", "made_weight": 2}]},
+        {"amounts": [40], "selections": {"real": {}}, "baselines": {"persons-40-by": {}}},
+    ],
+)
+def test_two_arms_of_one_name_are_an_error(changes: dict) -> None:
+    with pytest.raises(UserError, match="two arms would be called persons-"):
+        arms_of(recipe_from({"name": "x", **changes}, "x"))
 
 
 def test_other_baselines_repeat_the_arms_of_persons() -> None:

@@ -43,13 +43,13 @@ def results(seeds: int = 3) -> list[dict[str, float | str]]:
 def test_dose_is_the_t_interval_of_each_seeds_regression() -> None:
     found = dose_of(ARMS, differences_of(ARMS, results()), headline_arm(ARMS))
     row = next(row for row in found if row["metric"] == "map")
-    each = [stats.linregress([10, 20, 50], [GAINS[a][s] for a in GAINS]).slope * 100 for s in range(3)]
+    each = [stats.linregress([10, 20, 50], [GAINS[a][s] for a in GAINS]).slope * 20 for s in range(3)]
     expected = stats.ttest_1samp(each, 0.0)
     assert (row["arms"], row["against"]) == (
         ["persons-10", "persons-20", "persons-50"],
         ["real-as-10", "real-as-20", "real-as-50"],
     )
-    assert (row["of"], row["amounts"], row["per"], row["headline"]) == ("artificial persons", [10, 20, 50], 100, True)
+    assert (row["of"], row["amounts"], row["per"], row["headline"]) == ("artificial persons", [10, 20, 50], 20, True)
     assert row["per_seed"] == pytest.approx(each)
     assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(0.95)))
     assert row["p"] == pytest.approx(expected.pvalue)
@@ -62,7 +62,7 @@ def test_answer_says_the_slope_after_the_difference() -> None:
     rows = differences_of(ARMS, results())
     dose = dose_of(ARMS, rows, headline_arm(ARMS))
     first, whole = answer_of(ARMS, rows, 3), answer_of(ARMS, rows, 3, dose)
-    assert whole.startswith(first + " From 10 to 50 artificial persons, each 100 more changed mAP by +")
+    assert whole.startswith(first + " From 10 to 50 artificial persons, each 20 more changed mAP by +")
     row = next(row for row in dose if row["metric"] == "map")
     assert f"(95 % interval {row['low'] * 100:+.2f} to {row['high'] * 100:+.2f})." in whole
 
@@ -71,7 +71,7 @@ def test_one_seed_gives_a_slope_without_interval_and_no_sentence() -> None:
     rows = differences_of(ARMS, results(1))
     dose = dose_of(ARMS, rows, headline_arm(ARMS))
     assert (dose[0]["low"], dose[0]["p"], dose[0]["trend_p"]) == (None, None, None)
-    assert dose[0]["slope"] == pytest.approx(0.1, rel=0.02)
+    assert dose[0]["slope"] == pytest.approx(0.02, rel=0.02)
     assert answer_of(ARMS, rows, 1, dose) == answer_of(ARMS, rows, 1)
 
 

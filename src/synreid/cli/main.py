@@ -8,7 +8,7 @@ import inspect
 import itertools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -97,6 +97,7 @@ def _fail(text: str, code: int) -> None:
 
 
 def _run(argv: list[str]) -> int:
+    argv = _spelled(argv)
     parser = _parser(argv)
     for file in map(Path, _given(argv, "--config")):
         if file.is_file():
@@ -145,6 +146,15 @@ def _shown(parameter: inspect.Parameter) -> str:
 def _parameters(function: Callable[..., Any]) -> list[tuple[inspect.Parameter, Any]]:
     hints = get_type_hints(function)
     return [(parameter, hints[name]) for name, parameter in inspect.signature(function).parameters.items()]
+
+
+def _options(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and types of all options, those of option classes too."""
+    for parameter, hint in _parameters(function):
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from get_type_hints(hint).items()
+        else:
+            yield parameter.name, hint
 
 
 def _parser(argv: list[str]) -> ArgumentParser:
@@ -200,8 +210,6 @@ def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) ->
         settings: dict[str, Any] = {"type": hint | None if missing else hint, "help": help_of[parameter.name]}
         settings["default"] = None if missing else parameter.default
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            if hint is bool:
-                settings |= {"nargs": "?", "const": True}
             spelled = dict.fromkeys([f"--{parameter.name}", f"--{parameter.name.replace('_', '-')}"])
             parser.add_argument(*spelled, **settings)
         elif get_origin(hint) is tuple:  # none, or as many as are named
@@ -212,6 +220,20 @@ def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) ->
     if presets and chosen in presets:
         parser.set_defaults(presets[chosen])
     return parser
+
+
+def _spelled(argv: list[str]) -> list[str]:
+    """Return the raw arguments with `=true` behind each flag that stands alone, so that it takes no word after it."""
+    words = [word for word in argv if not word.startswith("-")]
+    name = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
+    if name is None:
+        return argv
+    flags = {f"--{option.replace('_', '-')}" for option, kind in _options(COMMANDS[name]) if kind is bool}
+    alone = [
+        word.replace("_", "-") in flags and after not in ("true", "false")
+        for word, after in itertools.zip_longest(argv, argv[1:])
+    ]
+    return [f"{word}=true" if bare else word for word, bare in zip(argv, alone, strict=True)]
 
 
 def _preset(argv: list[str]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from synreid.stage.machine import machine
 RUN = "run.json"
 CONFIG = "config.yaml"
 LOCK = ".lock"
+HOLDER = ".holder"  # who holds the lock, in words; the lock's own file is emptied by whoever asks for it
 RECORD: dict[str, Any] = {
     **{"stage": str, "version": int, "fingerprint": str, "seconds": int | float},
     **{"config": dict, "named": dict, "inputs": dict, "outputs": dict},
@@ -68,18 +71,28 @@ class StageFolder:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise UserError(f"{self.path} is in use by another process; wait for it or name another folder.") from error
+            raise UserError(
+                f"{self.path} is in use by another process{self._holder()}; wait for it or name another folder."
+            ) from error
         try:
+            write_text(self.path / HOLDER, f"{os.getpid()} on {platform.node()}, since {now()}")
             self._open()
         except BaseException:
+            (self.path / HOLDER).unlink(missing_ok=True)
             self._lock.release()
             raise
         return self
 
+    def _holder(self) -> str:
+        try:
+            return f" ({(self.path / HOLDER).read_text(encoding='utf-8')})"
+        except (OSError, ValueError):  # it has just taken hold of it, or let go
+            return ""
+
     def _open(self) -> None:
         self._start = time.monotonic()
         if (self.path / RUN).exists():
-            self.run = _read(self.path / RUN)
+            self.run = read_record(self.path / RUN)
             self._check_same()
             if not (self.path / CONFIG).exists():  # cut off between the two files
                 self._write_config()
@@ -130,6 +143,7 @@ class StageFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            (self.path / HOLDER).unlink(missing_ok=True)
             if self.complete:
                 return
             if isinstance(error, UserError) and {path.name for path in self.path.iterdir()} <= {RUN, CONFIG, LOCK}:
@@ -147,7 +161,7 @@ def read_run(path: Path, stage: str) -> dict[str, Any]:
     path = Path(path)
     if not (path / RUN).exists():
         raise UserError(f"{path} is not the folder of a {stage} run: it has no {RUN}; check the name.")
-    run = _read(path / RUN)
+    run = read_record(path / RUN)
     if run.get("stage") != stage:
         raise UserError(f"{path} holds a {run.get('stage')} run, but a {stage} run is needed; check the name.")
     if run.get("finished") is None:
@@ -155,7 +169,13 @@ def read_run(path: Path, stage: str) -> dict[str, Any]:
     return run
 
 
-def _read(path: Path) -> dict[str, Any]:
+def stage_of(path: Path) -> str | None:
+    """Return the stage whose folder `path` is, finished or not, or None; raises UserError for a damaged run.json."""
+    return str(read_record(path / RUN)["stage"]) if (path / RUN).exists() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a `run.json` holds, finished or not; raises UserError for a damaged one."""
     run = read_json(path)
     if not isinstance(run, dict):
         raise UserError(f"{path} is not the record of a stage; remove {path.parent} and run its stage again.")

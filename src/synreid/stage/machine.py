@@ -43,11 +43,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory() -> int:
+def memory() -> int | None:
     """Return how many bytes of memory this process may use: the machine's, or its control group's where that is less.
 
-    The group's limit is that of Linux's cgroups, version 2, which containers and batch systems set.
+    The group's limit is that of Linux's cgroups, version 2, which containers and batch systems set. None where the
+    system does not say, as on Windows.
     """
+    if not hasattr(os, "sysconf"):
+        return None
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     own = Path("/proc/self/cgroup")
     groups = [line.removeprefix("0::/") for line in _lines(own) if line.startswith("0::/")]

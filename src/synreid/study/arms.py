@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -48,13 +49,23 @@ SOFT = {"smoothed": "smoothed labels", "mixture": "labels of all parents", "teac
 
 
 def arms_of(recipe: Recipe) -> list[Arm]:
-    """Return the arms in the order in which they are run: those that others need come first."""
+    """Return the arms in the order in which they are run: those that others need come first.
+
+    Raises UserError where two arms would have one name, and so one folder.
+    """
     real = [Arm("real", "real pictures")]
     added = real + amount_arms(recipe)
     if recipe.full_resolution and recipe.command is None:  # a command gets the files as they are
         real.append(Arm("real-full", "real pictures, full resolution", resolution="full"))
     arms = real + added[1:] + person_arms(recipe) + variation_arms(recipe) + extra_arms(recipe)
-    return arms + [of_baseline(arm, name) for name in recipe.baselines for arm in added]
+    arms += [of_baseline(arm, name) for name in recipe.baselines for arm in added]
+    names = Counter(arm.name for arm in arms)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise UserError(
+            f"recipe {recipe.name}: two arms would be called {twice[0]}; leave one out, or name its selection or "
+            "baseline otherwise."
+        )
+    return arms
 
 
 def amount_arms(recipe: Recipe) -> list[Arm]:
@@ -86,45 +97,37 @@ def person_arms(recipe: Recipe) -> list[Arm]:
     """
     asked = [PersonArm(labels=name) for name in recipe.labels]
     asked += [PersonArm(selection=name) for name in recipe.selections]
-    asked += [arm for arm in recipe.arms if arm not in asked]
-    names = {_name(recipe, arm) for arm in asked}
-    return [_person_arm(recipe, arm, names) for arm in asked]
+    asked += recipe.arms
+    sized = dict.fromkeys(replace(arm, persons=arm.persons or max(recipe.amounts)) for arm in asked)
+    names = {_name(arm) for arm in sized}
+    return [_person_arm(arm, names) for arm in sized]
 
 
-def _person_arm(recipe: Recipe, asked: PersonArm, names: set[str]) -> Arm:
-    amount = asked.persons or max(recipe.amounts)
+def _person_arm(asked: PersonArm, names: set[str]) -> Arm:
+    amount = asked.persons or 0
     plain = f"persons-{amount}"
-    nearest = [_name(recipe, other) for other in _with_one_thing_less(asked)]
+    nearest = [_name(other) for other in _with_one_thing_less(asked)]
     against = [name for name in dict.fromkeys(nearest) if name == plain or name in names] or [plain]
-    told: dict[str, Any] = {
-        "labels": asked.labels if asked.labels != "new-identity" else None,
-        "selection": asked.selection,
-    }
-    told |= {"ratio": asked.made_ratio, "weight": asked.made_weight}
-    changed = {"made_ratio": asked.made_ratio, "made_weight": asked.made_weight}
+    told: dict[str, str] = {"labels": asked.labels} if asked.labels != "new-identity" else {}
+    told |= {"selection": asked.selection} if asked.selection else {}
+    told |= {name.removeprefix("made_"): f"{value:g}" for name, value in asked.changes.items()}
     return Arm(
-        _name(recipe, asked),
-        ", ".join(
-            [
-                f"real + {amount} artificial persons",
-                *(f"{key} {value}" for key, value in told.items() if value is not None),
-            ]
-        ),
+        _name(asked),
+        ", ".join([f"real + {amount} artificial persons", *(f"{key} {value}" for key, value in told.items())]),
         amount,
         pool=f"persons-by-{asked.selection}" if asked.selection else "persons",
         labels=asked.labels,
-        changes={name: value for name, value in changed.items() if value is not None},
+        changes=asked.changes,
         against=(f"real-as-{amount}", *against),
     )
 
 
-def _name(recipe: Recipe, arm: PersonArm) -> str:
+def _name(arm: PersonArm) -> str:
     """Return the arm's name: what it is called in the results, and its models' folder."""
-    parts = [f"persons-{arm.persons or max(recipe.amounts)}"]
+    parts = [f"persons-{arm.persons}"]
     parts += [arm.labels] if arm.labels != "new-identity" else []
     parts += [f"by-{arm.selection}"] if arm.selection else []
-    parts += [f"ratio-{arm.made_ratio:g}"] if arm.made_ratio is not None else []
-    parts += [f"weight-{arm.made_weight:g}"] if arm.made_weight is not None else []
+    parts += [f"{name.removeprefix('made_')}-{value:g}" for name, value in arm.changes.items()]
     return "-".join(parts)
 
 

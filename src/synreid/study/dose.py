@@ -11,7 +11,7 @@ import numpy as np
 from synreid.study.arms import Arm
 from synreid.study.statistics import or_none, paired_difference, slopes, trend
 
-PERSONS_UNIT, VARIATIONS_UNIT = 100, 10  # that a slope is said per
+PERSONS_UNITS, VARIATIONS_UNITS = (100, 50, 20, 10, 5, 2), (10, 5, 2)  # that a slope is said per, or else per one
 
 
 def matched_control(arm: Arm, arms: Sequence[Arm]) -> str | None:
@@ -29,8 +29,9 @@ def dose_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]], headline
     """Return, for each kind of made pictures with two amounts or more and each metric, slope, interval and trend.
 
     A kind is what differs in nothing but the amount. Slopes are those of the differences against the matched controls,
-    as fractions for 100 persons or for 10 variations a person. Amount 0, where the difference is 0 without being
-    measured, has no part: a gain of the first amount that no further one adds to has slope 0.
+    as fractions for 100 persons or for 10 variations a person, or for fewer where the amounts lie nearer. Amount 0,
+    where the difference is 0 without being measured, has no part: a gain of the first amount that no further one adds
+    to has slope 0.
     """
     kinds: dict[tuple[Any, ...], list[Arm]] = defaultdict(list)
     for arm in arms:
@@ -70,7 +71,8 @@ def _words(arm: Arm) -> str:
 def _slope(members: Sequence[Arm], values: np.ndarray) -> dict[str, Any]:
     """Return the slope's numbers, of differences [S, A]."""
     amounts = [_amount(arm) for arm in members]
-    per = PERSONS_UNIT if members[0].persons else VARIATIONS_UNIT
+    units = PERSONS_UNITS if members[0].persons else VARIATIONS_UNITS
+    per = next((unit for unit in units if unit <= amounts[-1] - amounts[0]), 1)  # none larger than what was tried
     each = slopes(amounts, values) * per
     slope, rise = paired_difference(each.tolist(), [0.0] * len(each)), trend(values)
     return {

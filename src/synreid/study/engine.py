@@ -141,16 +141,17 @@ def run_jobs(jobs: Sequence[Job], workers: int, log: Path, started: Started, fin
                 try:
                     result = future.result()
                 except BrokenProcessPool:
+                    worker.end()  # what it had started may live on
                     queue.died(place, RETRIES, hint)
                 else:
                     queue.finish(place)
                     finished(place, result)
 
 
-def check_memory(jobs: Sequence[Job], workers: int, available: int) -> None:
+def check_memory(jobs: Sequence[Job], workers: int, available: int | None) -> None:
     """Raise UserError where the `workers` largest of `jobs` need more than `available` bytes at the least."""
     needed = sum(sorted(map(memory_needed, jobs))[-workers:])
-    if needed > available:
+    if available is not None and needed > available:
         raise UserError(
             f"{workers} trainings at a time need {needed / 2**30:.1f} GiB of memory at the least, but there are "
             f"{available / 2**30:.1f} GiB; take fewer workers."
@@ -192,7 +193,7 @@ class _Worker:
         try:
             return self._pool.submit(run_job, job)
         except BrokenProcessPool:
-            self.end()  # what it had started may live on
+            self.end()
             self._start()
             return self._pool.submit(run_job, job)
 

@@ -16,8 +16,7 @@ from synreid.generate.network import generator_place, load_generator
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json
-from synreid.stage.folder import RUN, StageFolder
+from synreid.stage.folder import RUN, StageFolder, read_record
 from synreid.stage.metrics import read_metrics
 from synreid.study.arms import Arm
 from synreid.study.counts import Counts, counts_of
@@ -143,7 +142,7 @@ class _Done:
     @staticmethod
     def _check(folder: StageFolder, out: Path) -> None:
         """Raise UserError where the study would not be run in this folder."""
-        found = read_json(out / RUN).get("fingerprint") if (out / RUN).exists() else None
+        found = read_record(out / RUN)["fingerprint"] if (out / RUN).exists() else None
         if found is None and any(not path.name.startswith(".") for path in out.iterdir()):
             raise UserError(f"{out} is not empty and not a study's folder; name a new folder.")
         if found is not None and found != folder.fingerprint:
@@ -155,7 +154,7 @@ class _Done:
     def run(self, folder: str) -> dict[str, Any] | None:
         """Return the `run.json` of a folder in the study, if it is there."""
         path = self.out / folder / RUN if self.out is not None else None
-        return read_json(path) if path is not None and path.exists() else None
+        return read_record(path) if path is not None and path.exists() else None
 
     def training(self, arm: Arm, seed: int) -> dict[str, Any] | None:
         """Return the `run.json` of a finished training."""

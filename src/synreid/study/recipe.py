@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 from collections.abc import Iterable
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from synreid.data.street.options import StreetOptions
@@ -20,6 +20,7 @@ from synreid.label.names import PersonLabels
 from synreid.reid.options import PRESETS, ReidOptions
 from synreid.select.options import SelectOptions, check
 from synreid.stage.errors import UserError
+from synreid.stage.files import read_yaml
 from synreid.study.reference import Reference
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -85,9 +86,15 @@ class PersonArm:
     selection: str | None = None
     """Name of one of the recipe's `selections`; its `select` where it is left out."""
     made_ratio: float | None = None
-    """Share of artificial pictures in each batch, in (0, 1); that of `reid` where it is left out."""
+    """Artificial pictures in a batch for each real one, above 0; that of `reid` where it is left out."""
     made_weight: float | None = None
     """Weight of their loss; that of `reid` where it is left out."""
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Options of training that it changes."""
+        named = {"made_ratio": self.made_ratio, "made_weight": self.made_weight}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,9 @@ class Recipe:
                     f"recipe {self.name}: an arm of arms has selection {arm.selection}, but selections are "
                     f"{list(self.selections)}; name it there too."
                 )
-        if len(set(self.arms)) < len(self.arms):
+            dataclasses.replace(self.reid, **arm.changes)
+        most = max(self.amounts, default=None)
+        if len({dataclasses.replace(arm, persons=arm.persons or most) for arm in self.arms}) < len(self.arms):
             raise UserError(f"recipe {self.name}: arms names an arm twice; leave one out.")
 
     def _check_selections(self) -> None:
@@ -279,10 +288,7 @@ def load_recipe(name: str) -> Recipe:
         path = Path(name)
     if not path.is_file():
         raise UserError(f"recipe {name} is neither shipped ({', '.join(shipped_recipes())}) nor a YAML file.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable as YAML ({' '.join(str(error).split())}); correct it.") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path} is not a recipe; it must hold keys such as name, amounts and seeds.")
     return recipe_from(values, str(path))

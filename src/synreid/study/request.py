@@ -14,6 +14,7 @@ from synreid.data.street.options import StreetOptions
 from synreid.data.street.world import GALLERY, QUERY, TRAIN, plan
 from synreid.data.table import column, from_columns, pick, table_fingerprint
 from synreid.generate.network import generator_fingerprint
+from synreid.reid.weights import weights_input
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import fingerprint, plain
 from synreid.stage.folder import StageFolder, read_run
@@ -45,7 +46,8 @@ class Request:
 def read_request(recipe: str, data: Path | None, gan: Path | None, camera_pattern: str | None) -> Request:
     """Return what is asked by the arguments of `run_study`.
 
-    Raises UserError for what cannot be read or is missing, and for variations that the pictures cannot give.
+    Raises UserError for what cannot be read or is missing, be it a model's pretrained weights, and for variations that
+    the pictures cannot give.
     """
     wanted = load_recipe(recipe)
     table = open_data(data, camera_pattern) if data is not None else None
@@ -54,6 +56,9 @@ def read_request(recipe: str, data: Path | None, gan: Path | None, camera_patter
     pictures = table if table is not None else _planned(wanted.street or StreetOptions())
     if wanted.variations is not None:
         check_variations(wanted.variations, training_pictures(pictures, wanted.subset))
+    if wanted.command is None:
+        for model in (wanted.reid, *wanted.baselines.values()):
+            weights_input(model)  # hours before they are needed
     config = {"recipe": recipe, "data": data, "gan": gan, "camera_pattern": camera_pattern}
     inputs: dict[str, str] = {"recipe": recipe_fingerprint(wanted)}
     if table is not None:
@@ -80,7 +85,8 @@ def _planned(options: StreetOptions) -> pa.Table:
 def recipe_fingerprint(recipe: Recipe) -> str:
     """Return what tells a recipe from another, without the options that do not name a training yet.
 
-    A reference never does: it is shown beside the result.
+    A reference never does: it is shown beside the result. What is left out here must stay so, and an option of
+    `baselines` that comes later than they did must be left out too, or finished studies are not found again.
     """
     named = plain(recipe)
     del named["reference"]

@@ -304,6 +304,7 @@ class _Study:
             "control": arm.control,
             "real": arm.real,
             "labels": arm.labels,
+            "baseline": arm.baseline,
             "matched": arm.steps_of is not None,
             "resolution": "full" if arm.resolution == "full" or self.recipe.command else material.resolution,
             "pictures_real": self.counts.real(arm),

@@ -108,10 +108,10 @@ def _try_reid(table: pa.Table, folder: Path, options: ReidOptions) -> None:
 
 
 def _try_gan(table: pa.Table, folder: Path, options: GanOptions) -> None:
-    for steps in GAN_STEPS:
+    for name, steps in (("first", 1), *((str(steps), steps) for steps in GAN_STEPS)):  # the first warms up
         kimg = steps * options.batch / 1000
         short = dataclasses.replace(options, kimg=kimg, tick=1.0, snap=1000, metrics="none", grow=())
-        train_gan(table, folder / str(steps), short)
+        train_gan(table, folder / name, short)
 
 
 def _reid_seconds(folder: Path, options: ReidOptions) -> float | None:
@@ -125,4 +125,4 @@ def _gan_seconds(folder: Path) -> float | None:
     if not all(run.exists() and read_json(run)["finished"] for run in runs):
         return None
     one, several = (read_json(run)["seconds"] for run in runs)
-    return max(several - one, 0.0) / (GAN_STEPS[1] - GAN_STEPS[0])
+    return (several - one) / (GAN_STEPS[1] - GAN_STEPS[0]) if several > one else None

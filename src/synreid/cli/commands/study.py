@@ -62,11 +62,15 @@ def report(folder: Path, others: tuple[Path, ...] = (), *, out: Path | None = No
     Args:
         folder: Folder of a finished study.
         others: Folders of further studies: the page then compares them all instead of reporting one.
-        out: HTML file to write, its tables beside it; left out, report.html (comparison.html of several) in the first
-            folder.
+        out: HTML file to write, its tables beside it in the folder NAME-tables; left out, report.html (comparison.html
+            of several) in the first folder, and tables.
         watts: What the machine draws while it computes, in watts, for the energy in one study's report; left out, 15
             for each core and 300 for a GPU.
     """
+    if others and watts is not None:
+        raise UserError(
+            f"--watts is for the report of one study, but {len(others) + 1} are compared; leave it out, or name one."
+        )
     from synreid.report.compare import write_comparison
     from synreid.report.page import write_report
 
