@@ -186,7 +186,7 @@ def _decoded(found: Listing) -> tuple[dict[str, _Seen], list[tuple[str, str]]]:
     for path in dict.fromkeys(entry.path for entry in found.entries):
         try:
             status = os.stat(os.path.join(found.root, path))  # noqa: PTH116, PTH118, three times as fast as a Path
-        except OSError:
+        except (OSError, ValueError):  # the latter for a name with a zero byte
             broken.append((MISSING, path))
             continue
         before = known.get(path)

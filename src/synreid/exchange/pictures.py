@@ -63,8 +63,8 @@ def made_file(path: Path, sha256: str, suffixes: tuple[str, ...], packet: bytes)
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); check that it is still there.") from error
+    except (OSError, ValueError) as error:  # the latter for a name with a zero byte
+        raise UserError(f"{path} cannot be read ({error}); check that it is still there.") from error
 
 
 def _suffix(data: bytes) -> str:

@@ -78,16 +78,17 @@ def _csv(source: Path) -> list[Found]:
         table = pyarrow.csv.read_csv(
             source, convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
         )
-    except (pa.ArrowException, OSError) as error:
+        held = [name for name in names if name in table.column_names]
+        rows = table.select(held).to_pylist()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise UserError(f"{source} is not readable as a CSV file in UTF-8 ({error}); save it as one.") from error
     for name in names[:2]:
-        if name not in table.column_names:
+        if name not in held:
             raise UserError(
                 f"{source} has no column {name}; its first line must name path, pid and, if wanted, parent."
             )
-    rows = table.select([name for name in names if name in table.column_names]).to_pylist()
     for line, row in enumerate(rows, start=2):
-        if not row["path"] or not row["pid"]:
+        if not row["path"] or not row["pid"] or "\0" in row["path"]:
             raise UserError(f"{source}, line {line}, has no path or no pid; fill it in, or remove the line.")
     return [Found(source.parent / row["path"], row["pid"].strip(), row.get("parent") or None) for row in rows]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from synreid.data.pixels import pixels
 from synreid.data.table import rows
@@ -19,6 +18,7 @@ from synreid.quality.distribution import measure
 from synreid.quality.metrics import AIDED, frechet_name
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
+from synreid.stage.files import read_yaml
 from synreid.stage.folder import CONFIG
 
 
@@ -56,7 +56,7 @@ def was_aided(folder: Path) -> bool:
     """
     if not (folder / CONFIG).exists():
         return False
-    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    config = read_yaml(folder / CONFIG)
     stages = config["gan"] if isinstance(config.get("gan"), list) else [config]  # a shipped one has several
     for stage in stages:
         start = stage.get("start")

@@ -34,6 +34,8 @@ HEADER = "architecture"  # key of a network file's metadata
 UNLISTED = "unlisted"  # key of that file's metadata
 SHIPPED = Path(__file__).parent / "shipped"
 ARCHITECTURE = ("cfg", "height", "width", "w_dim", "map_depth", "cmax", "cbase", "noise", "edges", "cond")
+LARGEST = {"height": 4096, "width": 4096, "w_dim": 8192, "map_depth": 64, "cmax": 8192, "cbase": 2**20}
+"""Sizes up to which a file is believed: a damaged one could ask for layers without end."""
 
 Network = TypeVar("Network", bound=nn.Module)
 AnyDiscriminator = Discriminator | DCGANDiscriminator
@@ -131,9 +133,15 @@ def learned_pictures(folder: Path) -> LearnedPictures:
             f"{path} is missing, so nobody can tell which pictures this generator saw; "
             "use one that gan train or gan import made."
         )
-    table = pq.read_table(path)
-    unlisted = json.loads((table.schema.metadata or {}).get(UNLISTED.encode(), b"[]"))
-    return LearnedPictures(frozenset(value.hex() for value in table["sha256"].to_pylist()), frozenset(unlisted))
+    try:
+        table = pq.read_table(path)
+        unlisted = json.loads((table.schema.metadata or {}).get(UNLISTED.encode(), b"[]"))
+        return LearnedPictures(frozenset(value.hex() for value in table["sha256"].to_pylist()), frozenset(unlisted))
+    except Exception as error:  # pyarrow raises many kinds for a damaged file
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}), so nobody can tell which pictures this generator saw; copy "
+            "or train it again."
+        ) from error
 
 
 def load_generator(folder: Path) -> Generator:
@@ -163,6 +171,9 @@ def architecture(path: Path) -> tuple[dict[str, Any], list[str]]:
         raise UserError(f"{path} does not exist; name the folder of a finished gan train run.")
     try:
         found = read_header(path, HEADER)
+        for name, most in LARGEST.items():
+            if not 1 <= found[name] <= most:
+                raise ValueError(f"its {name} is not in 1 to {most}")
         return {name: found[name] for name in ARCHITECTURE}, list(found["classes"])
     except DAMAGED as error:
         raise UserError(f"{path} is damaged or not a generator of ours ({error}); train it again.") from error
@@ -182,9 +193,13 @@ def _file(place: Path) -> Path:
 
 def _load(path: Path, kind: Callable[[GanOptions, Sequence[str]], Network]) -> Network:
     options, classes = architecture(path)
-    network = kind(dataclasses.replace(GanOptions(), **options), classes)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+        network = kind(dataclasses.replace(GanOptions(), **options), classes)
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    except DAMAGED as error:
+        raise UserError(f"{path} is damaged or not a generator of ours ({error}); train it again.") from error
+    try:
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{path} is of another version of SynReID's networks; train it again.") from error
     return network.eval().requires_grad_(False)

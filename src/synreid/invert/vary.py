@@ -29,8 +29,7 @@ from synreid.invert.options import RefineOptions, VaryOptions
 from synreid.reid.train import training_rows
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json
-from synreid.stage.folder import RUN, StageFolder
+from synreid.stage.folder import StageFolder, stage_of
 from synreid.stage.log import say
 from synreid.stage.progress import progress
 
@@ -271,7 +270,7 @@ def latents_of(gan: Path, encoder: Path, table: pa.Table | None, out: Path, refi
     the training pictures of `table` are inverted, refined by `refine`, into a folder beside `out`, with `-latents`
     behind its name. Raises UserError where pictures are missing, or given although the latents are there.
     """
-    ready = (encoder / RUN).exists() and read_json(encoder / RUN).get("stage") == STAGE
+    ready = stage_of(encoder) == STAGE
     if ready and (table is not None or refine is not None):
         raise UserError(
             f"{encoder} holds latents, which say which pictures are varied and how they were refined; leave --data and "

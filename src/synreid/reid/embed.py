@@ -47,16 +47,23 @@ def load_model(folder: Path, device: str = "auto") -> ReidModel:
     """
     folder = Path(folder)
     run = read_run(folder, STAGE)
-    named = run["named"]  # a run of before an option came has the default
-    options = ReidOptions(**{field.name: named[field.name] for field in fields(ReidOptions) if field.name in named})
-    network = build(options, len(read_json(folder / CLASSES)), weights=False)
+    named, classes = run["named"], read_json(folder / CLASSES)
+    try:  # a run of before an option came has the default
+        options = ReidOptions(**{field.name: named[field.name] for field in fields(ReidOptions) if field.name in named})
+        network, precision = build(options, len(classes), weights=False), str(run["precision"])
+    except UserError:
+        raise
+    except Exception as error:  # timm and torch raise kinds of their own for options of a wrong kind
+        raise UserError(
+            f"{folder} does not say of what network its weights are ({error}); remove it and train again."
+        ) from error
     try:
         network.load_state_dict(safetensors.torch.load_file(folder / MODEL))
     except Exception as error:  # safetensors and torch raise kinds of their own
         raise UserError(f"{folder / MODEL} is missing or damaged; remove {folder} and train again.") from error
     where = choose_device(device)
     network = network.to(where).to(memory_format=torch.channels_last).eval()
-    return ReidModel(network, options, run["precision"], where, run["fingerprint"])
+    return ReidModel(network, options, precision, where, run["fingerprint"])
 
 
 @torch.inference_mode()

@@ -29,7 +29,7 @@ from synreid.reid.vectors import (
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest
-from synreid.stage.folder import StageFolder, read_run
+from synreid.stage.folder import RUN, StageFolder, read_run
 
 STAGE, VERSION = "reid-index", 1
 FEATURES, CLUSTERS = "features.npy", "clusters.faiss"
@@ -168,6 +168,9 @@ def open_index(folder: Path) -> GalleryIndex:
     """Open what `index_gallery` wrote; raises UserError where it is unfinished, cut short or does not fit together."""
     folder = Path(folder)
     run = read_run(folder, STAGE)
+    facts = {"bytes": dict, "exact": bool, "persons": int}
+    if wrong := [name for name, kind in facts.items() if not isinstance(run.get(name), kind)]:
+        raise UserError(f"{folder / RUN} is damaged (its {wrong[0]}). {_AGAIN.format(folder)}")
     for name, size in run["bytes"].items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if found != size:
@@ -182,6 +185,8 @@ def open_index(folder: Path) -> GalleryIndex:
             f"{folder / FEATURES} is {features.dtype} {features.shape}, but {TABLE} has {len(table):,} rows. "
             + _AGAIN.format(folder)
         )
+    if not features.size:
+        raise UserError(f"{folder / FEATURES} is empty. {_AGAIN.format(folder)}")
     clusters = None if run["exact"] else read_clusters(folder / CLUSTERS)
     if clusters is not None and (len(clusters), clusters.width) != features.shape:
         raise UserError(f"{folder / CLUSTERS} does not belong to {FEATURES}. {_AGAIN.format(folder)}")

@@ -23,7 +23,8 @@ def write_predictions(subject: Subject, folder: Path) -> None:
     same model's features of the same pictures. Raises UserError where the folder cannot be written.
     """
     facts = folder / FACTS
-    if facts.exists() and read_json(facts).get("fingerprint") == subject.fingerprint:
+    known = read_json(facts) if facts.exists() else None
+    if isinstance(known, dict) and known.get("fingerprint") == subject.fingerprint:
         return
     facts.unlink(missing_ok=True)
     for name, table, features in zip(

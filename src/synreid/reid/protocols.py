@@ -143,7 +143,8 @@ def _scores(features: _Features, protocol: Protocol, folder: Path, options: Eval
 
 def _kept(path: Path, mark: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what the JSON file holds if its fingerprint is `mark`; else compute it and write it there."""
-    if path.exists() and (known := read_json(path)).get("fingerprint") == mark:
+    known = read_json(path) if path.exists() else None
+    if isinstance(known, dict) and known.get("fingerprint") == mark:
         return known
     value = {"fingerprint": mark, **compute()}
     write_json(path, value)

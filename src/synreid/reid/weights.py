@@ -92,11 +92,13 @@ def load_backbone_weights(backbone: nn.Module, path: Path) -> None:
         raise UserError(
             f"{path} is not a readable file of weights ({type(error).__name__}); give a state dictionary."
         ) from error
-    state = state.get("state_dict", state)
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__} in place of weights by name; give a state dictionary.")
     wanted = backbone.state_dict()
     found = {}
     for key, value in state.items():
-        name = key
+        name = str(key)
         for prefix in ("module.", "model.", "backbone."):
             name = name.removeprefix(prefix)
         if name in wanted and wanted[name].shape == getattr(value, "shape", None):

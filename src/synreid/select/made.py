@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import yaml
 
 from synreid.data.table import TABLE, read_table
 from synreid.select.run import kept_rows, read_selection
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json
-from synreid.stage.folder import CONFIG, RUN, read_run
+from synreid.stage.files import read_yaml
+from synreid.stage.folder import CONFIG, read_run, stage_of
 
 
 def made_pictures(folder: Path) -> pa.Table:
@@ -19,11 +18,14 @@ def made_pictures(folder: Path) -> pa.Table:
 
     Raises UserError where `folder` is neither, or a selection's persons are gone.
     """
-    if (folder / RUN).exists() and read_json(folder / RUN).get("stage") != "select":
+    if stage_of(folder) not in (None, "select"):
         read_run(folder, "persons")
         return read_table(folder / TABLE)
     selection = read_selection(folder)
-    persons = Path(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))["persons"])
+    config = read_yaml(folder / CONFIG)
+    if not isinstance(config, dict) or not isinstance(config.get("persons"), str):
+        raise UserError(f"{folder / CONFIG} does not name the persons that were selected from; select again.")
+    persons = Path(config["persons"])
     if not persons.is_dir():
         raise UserError(f"{folder} selects from {persons}, which is gone; select again from the persons' new place.")
     return kept_rows(read_table(persons / TABLE), selection)

@@ -107,8 +107,12 @@ def read_selection(folder: Path) -> pa.Table:
     """The selection table of a finished selection; UserError where `folder` is not one."""
     read_run(Path(folder), "select")
     try:
-        return pq.read_table(Path(folder) / SELECTION)
-    except (OSError, pa.ArrowException) as error:
+        table = pq.read_table(Path(folder) / SELECTION)
+        for name, kind in (("path", pa.string()), ("sha256", pa.string()), ("kept", pa.bool_())):
+            if table.schema.field(name).type != kind or table[name].null_count:
+                raise ValueError(f"column {name} is not whole")
+        return table
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UserError(
             f"{Path(folder) / SELECTION} is unreadable ({error}); remove {folder} and select again."
         ) from error

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import plain
 
+DEEPEST = 100  # brackets within brackets in a YAML file; PyYAML takes minutes over some thousands
 MOST_VALUES = 100_000  # of a YAML file; a few lines of aliases can stand for billions
 
 
@@ -46,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _writing_failed(path: Path, error: OSError) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # the last: over a limit that was set on files
         return UserError(f"{path} cannot be written: the disk is full; free some room and run the same command again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return UserError(f"{path} cannot be written ({error.strerror}); choose a folder that you may write to.")
@@ -75,9 +77,12 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file of plain values; raises UserError where it is missing or damaged, or bears more than it shows."""
+    """Read a YAML file of plain values; raises UserError where it is missing, damaged, or aliases make it grow."""
     try:
-        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        if max(accumulate((sign in "[{") - (sign in "]}") for sign in text), default=0) > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None

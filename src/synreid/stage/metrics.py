@@ -57,6 +57,6 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # cut off or damaged
             break
     return lines

@@ -25,8 +25,7 @@ from synreid.select.made import made_pictures
 from synreid.select.parents import are_variations
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json
-from synreid.stage.folder import RUN
+from synreid.stage.folder import stage_of
 
 SAMPLES, PERSONS, VARIATIONS = "samples of a generator", "artificial persons", "variations of real persons"
 
@@ -59,7 +58,7 @@ def made_by(source: Path, count: int) -> Made:
     A generator is named by its folder, a snapshot's file or a shipped name, a folder is one of persons, variations or
     a selection. Raises UserError for anything else, and for fewer than two pictures.
     """
-    stage = read_json(source / RUN).get("stage") if (source / RUN).exists() else None
+    stage = stage_of(source)
     if stage in ("persons", "select"):
         return _pictures_of(source)
     shipped = len(source.parts) == 1 and (SHIPPED / source).is_dir()

@@ -149,8 +149,8 @@ class Recipe:
         """Raise UserError for a recipe that cannot give an answer."""
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must be different numbers, at least one.")
-        if min(self.seeds) < 0:
-            raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must not be negative.")
+        if min(self.seeds) < 0 or max(self.seeds) >= 2**32:
+            raise UserError(f"recipe {self.name}: seeds {list(self.seeds)} must lie in 0 to 2^32 - 1.")
         self._check_amounts()
         if len(set(self.extra)) < len(self.extra):
             raise UserError(f"recipe {self.name}: extra {list(self.extra)} names an arm twice.")
