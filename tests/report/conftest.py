@@ -126,7 +126,7 @@ def _study(rng: np.random.Generator, seeds: int) -> dict[str, Any]:
         "results": results,
         "summary": [],
         "differences": differences,
-        "generator": {"fingerprint": "89abcdef01234567", "kimg": 320, "start": "scratch", "quality": quality},
+        "generator": {"fingerprint": "89abcdef01234567", "kimg": 320, "quality": quality},
         "selection": {"stages": stages, "kept": 2697, "made": 4010}
         | {"notes": ["The identity threshold is calibrated on 25 training persons."]},
         "origin": {

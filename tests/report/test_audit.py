@@ -58,6 +58,16 @@ def test_audit_in_the_folder_is_shown(make_study: Callable[..., Path]) -> None:
     assert float(row["held_out_5_percent"]) == 0.81 and float(row["near_expected"]) == 9.99
 
 
+def test_entries_that_are_no_numbers_are_dashes(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    wrong = {"made": "many", "training": None, "held_out": float("nan")}
+    write_audit(folder / "privacy", AUDIT | wrong | {"spaces": {"pixels": SPACE | {"near": float("nan")}}})
+    words = " ".join(Page(write_report(folder).read_text(encoding="utf-8")).words.split())
+    assert "\N{EN DASH} samples of a generator at 64x32 beside \N{EN DASH} training pictures" in words
+    (row,) = csv.DictReader(io.StringIO((folder / "tables" / "privacy.csv").read_text()))
+    assert row["near"] == ""
+
+
 def test_several_audits_have_a_table_each(make_study: Callable[..., Path]) -> None:
     folder = make_study()
     write_audit(folder / "privacy", AUDIT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from synreid.cli.commands.study import report
 from synreid.report.compare import write_comparison
 from synreid.stage.errors import UserError
 
@@ -17,7 +18,8 @@ from .conftest import Page
 
 
 def rows(page: Path, name: str) -> list[dict[str, str]]:
-    text = (page.parent / "tables" / f"comparison-{name}.csv").read_text(encoding="utf-8")
+    (path,) = page.parent.glob(f"*tables/comparison-{name}.csv")
+    text = path.read_text(encoding="utf-8")
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -45,6 +47,7 @@ def test_only_options_that_differ_are_listed(make_study: Callable[..., Path], tm
     out = write_comparison(folders, tmp_path / "out" / "page.html")
     (row,) = rows(out, "recipes")
     assert row == {"option": "gan.kimg", "a": "320", "b": "60", "c": "320"}
+    assert (out.parent / "page-tables" / "comparison-recipes.csv").is_file()
 
 
 def test_study_without_a_recipe_makes_no_option_differ(make_study: Callable[..., Path]) -> None:
@@ -77,4 +80,6 @@ def test_what_cannot_be_compared(make_study: Callable[..., Path], tmp_path: Path
         write_comparison([folder, folder / ".." / folder.name])
     with pytest.raises(UserError, match="not the folder of a study"):
         write_comparison([folder, tmp_path / "nothing"])
+    with pytest.raises(UserError, match="--watts is for the report of one study, but 2 are compared"):
+        report(folder, (make_study("other"),), watts=50.0)
     assert not (folder / "comparison.html").exists()

@@ -15,7 +15,7 @@ from synreid.report.entries import Study
 from synreid.report.folder import read_study
 from synreid.stage.errors import UserError
 
-ARMS = [
+ARMS: list[dict[str, Any]] = [
     {"name": "real", "control": True, "resolution": "64x32"},
     {"name": "as", "control": True, "matched": True, "resolution": "64x32"},
     {"name": "made", "persons": 40, "resolution": "64x32", "pictures_made": 400},
@@ -49,6 +49,45 @@ def test_energy_is_time_by_watts(study: Study) -> None:
     assert made.extra == pytest.approx(36 * (240 + 1000 - 120) / 3600)
     assert made.of_a_point is None  # it lost on the mean
     assert taught.shared == 1000 + 120  # the teacher is a model of the real pictures
+
+
+def test_arms_of_another_model_are_held_against_its_own_real_pictures(make_study: Callable[..., Path]) -> None:
+    strong: list[dict[str, Any]] = [arm | {"name": f"strong-{arm['name']}", "baseline": "strong"} for arm in ARMS[:3]]
+    results = [
+        {"arm": name, "seed": seed, "map": MAPS[name][seed], "seconds": SECONDS[name][seed]}
+        for name in MAPS
+        for seed in (0, 1)
+    ]
+    results += [
+        {"arm": f"strong-{r['arm']}", "seed": r["seed"], "map": 0.4 + 2 * r["map"], "seconds": 10 * r["seconds"]}
+        for r in results
+        if r["arm"] != "taught"
+    ]
+    times = {"generator": 900, "persons": 60, "selection": 40}
+    study = read_study(make_study(arms=ARMS + strong, results=results, times=times, differences=None, generator=None))
+    costs = {cost.arm.name: cost for cost in costs_of(study, 36.0)}
+    assert (costs["strong-real"].extra, costs["strong-real"].gain) == (None, None)
+    control = costs["strong-as"]
+    assert control.extra == pytest.approx(36 * (2400 - 1200) / 3600)
+    assert control.gain is not None and control.gain.mean == pytest.approx(2 * 0.03)
+    assert costs["strong-made"].extra == pytest.approx(36 * (2400 + 1000 - 1200) / 3600)
+    assert costs["made"].extra == pytest.approx(36 * (240 + 1000 - 120) / 3600)
+    assert "of another re-ID model: its own real pictures" in cost_table(study, list(costs.values()), 36.0).caption
+
+
+def test_labels_that_a_teacher_gives_cost_its_training(make_study: Callable[..., Path]) -> None:
+    shared = {"teacher": 120, "mprl-static": 120, "slsr": 120, "affinity": 120, "lsro": 0, "new-identity": 0}
+    arms = [ARMS[0], *({"name": labels, "persons": 40, "labels": labels, "resolution": "64x32"} for labels in shared)]
+    results = [{"arm": arm["name"], "seed": 0, "map": 0.2, "seconds": 120} for arm in arms]
+    study = read_study(make_study(arms=arms, results=results, times={"generator": 900}, differences=None))
+    assert {cost.arm.name: cost.shared - 900 for cost in costs_of(study, 36.0)[1:]} == shared
+
+
+def test_selections_that_were_timed_together_are_said(study: Study, make_study: Callable[..., Path]) -> None:
+    assert "timed together" not in assumption(study, 30.0, given=False)
+    other = {"stages": [{"name": "ssim", "in": 9, "discarded": 1}], "made": 9, "kept": 8}
+    several = read_study(make_study("several", selection_by_thesis=other))
+    assert "timed together: each arm with persons bears all of them" in assumption(several, 30.0, given=False)
 
 
 def test_answer_names_price_and_control(study: Study) -> None:

@@ -62,7 +62,7 @@ def test_slope_is_said_with_its_interval_and_trend(make_study: Callable[..., Pat
     study = read_study(make_study(dose=[SLOPE]))
     said = dose.dose_answer(study, dose.sweeps_of(study))
     assert "100 more artificial persons change mAP by +1.25 points (95 % interval +0.40 to +2.10)" in said
-    assert "Page's trend test over the amounts: rising, p < 0.001" in said
+    assert "Abelson and Tukey's contrast over the amounts, in a t test over the seeds: rising, p < 0.001" in said
     across = read_study(make_study("across", dose=[SLOPE | {"low": -0.001}]))
     assert "no trend is settled" in dose.dose_answer(across, dose.sweeps_of(across))
 
@@ -74,6 +74,7 @@ def test_slope_is_said_with_its_interval_and_trend(make_study: Callable[..., Pat
         ({"dose": [SLOPE | {"slope": None}]}, r"dose\[0\]\.slope"),
         ({"reference": REFERENCE | {"source": None}}, r"reference\.source"),
         ({"reference": REFERENCE | {"rows": [{"amount": "many"}]}}, r"reference\.rows\[0\]\.amount"),
+        ({"reference": REFERENCE | {"rows": [{"amount": 1, "pictures": "many"}]}}, r"reference\.rows\[0\]\.pictures"),
     ],
 )
 def test_wrong_entry_is_named(make_study: Callable[..., Path], changes: dict[str, Any], named: str) -> None:
@@ -130,6 +131,49 @@ def test_charts_take_their_colours_from_the_page(make_study: Callable[..., Path]
     for figure in drawn:
         assert figure is not None and not re.findall(r"#[0-9a-f]{6}\b", figure)
     assert len({str(mark) for mark, _ in dose_figures.published_legend(study.published)}) == 4
+
+
+def sweep_of(model: str, *amounts: int, labels: str = "") -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the arms of a re-ID model ("" or NAME-), each called by its name, and the entry of their slope."""
+    baseline = model.removesuffix("-") or None
+    made, matched = ([f"{model}{name}-{amount}" for amount in amounts] for name in (f"made{labels}", "as"))
+    arms: list[dict[str, Any]] = [{"name": f"{model}real", "control": True, "baseline": baseline}]
+    for amount, name, control in zip(amounts, made, matched, strict=True):
+        arms.append({"name": name, "persons": amount, "baseline": baseline})
+        arms.append({"name": control, "control": True, "matched": True, "baseline": baseline})
+    return arms, SLOPE | {"of": f"{model}persons{labels}", "arms": made, "against": matched, "amounts": amounts}
+
+
+def test_each_model_has_lines_of_its_own(make_study: Callable[..., Path]) -> None:
+    (own, slope), (strong, strong_slope) = sweep_of("", 40, 80), sweep_of("strong-", 40, 80)
+    results = [{"arm": arm["name"], "seed": 0, "map": 0.25} for arm in own + strong]
+    study = read_study(make_study(arms=own + strong, results=results, dose=[slope, strong_slope], differences=None))
+    sweeps = dose.sweeps_of(study)
+    figure = dose_figures.levels(study, sweeps, "map")
+    assert figure is not None
+    spoken = [part.split(":")[0] for part in figure.split('aria-label="')[1].split('"')[0].split(". ")[1].split("; ")]
+    lines = ["real", "made-40", "made-80"], ["strong-real", "strong-made-40", "strong-made-80"]
+    assert spoken == [*lines[0], *lines[1], "as-40", "as-80", "strong-as-40", "strong-as-80"]
+    legend = dose_figures.legend(sweeps)
+    assert [name for _, name in legend[2:]] == ["control of persons", "control of strong-persons"]
+    assert len({str(mark) for mark, _ in legend}) == 4
+
+
+def test_sweeps_with_the_same_controls_share_their_line(make_study: Callable[..., Path]) -> None:
+    (own, slope), (other, other_slope) = sweep_of("", 40, 80), sweep_of("", 40, 80, labels="-lsro")
+    arms = list({arm["name"]: arm for arm in own + other}.values())
+    study = read_study(make_study(arms=arms, dose=[slope, other_slope], differences=None))
+    legend = dose_figures.legend(dose.sweeps_of(study))
+    assert [name for _, name in legend] == ["persons", "persons-lsro", "real pictures, as many steps"]
+
+
+def test_one_seed_is_said_to_have_no_interval(make_study: Callable[..., Path]) -> None:
+    listed = make_study("listed", seeds=1, reference=REFERENCE, dose=[SLOPE | {"low": None, "high": None}])
+    for folder in (listed, make_study("by title", seeds=1)):
+        words = " ".join(Page(write_report(folder).read_text(encoding="utf-8")).words.split())
+        assert "interval no interval" not in words
+        said = words.split("Does more help more?")[1].split("What are the numbers?")[0]
+        assert "points (one seed, no interval), " in said
 
 
 def test_seeds_that_one_arm_lacks_are_left_out_of_pairs(make_study: Callable[..., Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from synreid.report import figures, svg
 from synreid.report.cost import costs_of
@@ -45,6 +46,25 @@ def test_verdict_has_a_marker_of_its_own(make_study: Callable[..., Path]) -> Non
     above, across, below = figure(0.01, 0.03), figure(-0.01, 0.03), figure(-0.03, -0.01)
     assert "var(--above)" in above and "var(--above)" not in across + below
     assert "var(--below)" in below and "var(--below)" not in above + across
+
+
+def test_chart_of_many_arms_keeps_controls_that_no_made_pictures_are_held_against(
+    make_study: Callable[..., Path],
+) -> None:
+    arms: list[dict[str, Any]] = [{"name": "real", "control": True}]
+    arms.append({"name": "random-erasing", "control": True, "matched": True})
+    differences = [{"arm": "random-erasing", "against": "as-0", "metric": "map", "mean": 0.1}]
+    for amount in range(9):
+        arms.append({"name": f"made-{amount}", "persons": amount + 1})
+        arms.append({"name": f"as-{amount}", "control": True, "matched": True})
+        entry = {"arm": f"made-{amount}", "metric": "map", "mean": 0.1}
+        differences += [entry | {"against": "real"}, entry | {"against": f"as-{amount}"}]
+    results = [{"arm": arm["name"], "seed": 0, "map": 0.2} for arm in arms]
+    study = read_study(make_study(arms=arms, results=results, differences=differences))
+    chart = figures.arms(study, "map")
+    assert chart is not None and figures.many_arms(study)
+    shown = [arm["name"] for arm in arms if f">{arm['name']}<" in chart]
+    assert shown == ["real", "random-erasing", *(f"made-{amount}" for amount in range(9))]
 
 
 def test_same_study_gives_the_same_bytes(make_study: Callable[..., Path]) -> None:

@@ -34,6 +34,8 @@ def test_headline_is_the_largest_arm_against_its_matched_control(make_study: Cal
         ({"results": [{"arm": "real", "seed": 0, "map": "0.2"}]}, r"results\[0\]\.map is '0.2'"),
         ({"differences": [{"arm": "a", "against": "b", "metric": "map"}]}, r"differences\[0\]\.mean"),
         ({"machine": 3}, "machine is 3"),
+        ({"selection_by_/../../../x": {"stages": []}}, r"the name of a selection is 'selection_by_/\.\./"),
+        ({"selection_by_": {"stages": []}}, "the name of a selection is 'selection_by_'"),
         ({"calibration": [{"auc": "high"}]}, r"calibration\[0\]\.auc is 'high'"),
         ({"generator": {"quality": [{"kimg": []}]}}, r"generator.quality\[0\]\.kimg"),
     ],

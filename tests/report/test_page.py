@@ -86,9 +86,32 @@ def test_tables_are_written_beside_the_report(make_study: Callable[..., Path], t
     folder = make_study()
     path = write_report(folder, tmp_path / out if out else None)
     assert path == (tmp_path / out if out else folder / "report.html")
-    names = sorted(table.stem for table in (path.parent / "tables").iterdir())
+    tables = path.parent / ("page-tables" if out else "tables")
+    names = sorted(table.stem for table in tables.iterdir())
     assert names == ["amounts", "arms", "cost", "data", "differences", "generator", "results", "selection"]
-    assert len((path.parent / "tables" / "results.csv").read_text().splitlines()) == 1 + 5 * 5
+    assert len((tables / "results.csv").read_text().splitlines()) == 1 + 5 * 5
+    assert f"on its own: {tables.name}/results.csv beside this file" in path.read_text(encoding="utf-8")
+
+
+def test_reports_in_one_folder_keep_their_tables_apart(make_study: Callable[..., Path], tmp_path: Path) -> None:
+    for name, seeds in (("a", 2), ("b", 3)):
+        write_report(make_study(name, seeds=seeds), tmp_path / "both" / f"{name}.html")
+    lines = [len((tmp_path / "both" / f"{name}-tables" / "results.csv").read_text().splitlines()) for name in "ab"]
+    assert lines == [1 + 5 * 2, 1 + 5 * 3]
+
+
+def test_tables_have_their_own_ends_of_lines_on_windows(
+    make_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_text
+
+    def on_windows(path: Path, data: str, encoding: str | None = None, newline: str | None = None) -> int:
+        return write(path, data, encoding, newline="\r\n" if newline is None else newline)
+
+    monkeypatch.setattr(Path, "write_text", on_windows)
+    tables = write_report(make_study()).parent / "tables"
+    for path in tables.iterdir():
+        assert path.read_bytes().count(b"\r") == path.read_bytes().count(b"\r\n") > 1, path.name
 
 
 def test_persons_and_variations_have_a_selection_each(make_study: Callable[..., Path]) -> None:
@@ -174,9 +197,10 @@ def test_subset_is_said_in_words(make_study: Callable[..., Path]) -> None:
     folder = make_study()
     (folder / "recipe.yaml").write_text("subset: {fraction: 0.1, identities: null, seed: 4}", encoding="utf-8")
     assert "cut down to 10 % of the training persons (drawn by seed 4)" in Page(report(folder)).words
-    (folder / "recipe.yaml").write_text("subset: [", encoding="utf-8")
-    with pytest.raises(UserError, match=r"recipe\.yaml is not readable as YAML"):
-        report(folder)
+    for damaged in ("subset: [", "question: 2020-13-45"):
+        (folder / "recipe.yaml").write_text(damaged, encoding="utf-8")
+        with pytest.raises(UserError, match=r"recipe\.yaml is not readable as YAML"):
+            report(folder)
 
 
 PARTS = ("differences", "generator", "selection", "origin", "data", "notes")
@@ -228,6 +252,13 @@ def test_ranked_lists_stand_in_pairs_with_their_marks(make_study: Callable[..., 
     assert marks == expected
 
 
+def test_soft_labels_are_named_where_there_are_any(make_study: Callable[..., Path]) -> None:
+    assert "soft labels" not in report(make_study())
+    arms = [{"name": "real", "control": True}, {"name": "real+40", "persons": 40, "labels": "pseudo"}]
+    arms.append({"name": "real+160", "persons": 160, "labels": "lsro"})
+    assert "all 3 arms; in 1 arm with soft labels it cannot fall to zero." in report(make_study("soft", arms=arms))
+
+
 def test_missing_and_damaged_pictures_are_counted(make_study: Callable[..., Path]) -> None:
     folder = make_study()
     (folder / "pictures" / "03.png").unlink()
@@ -244,6 +275,9 @@ def test_missing_and_damaged_pictures_are_counted(make_study: Callable[..., Path
 def test_data_that_is_drawn_holds_no_real_person(make_study: Callable[..., Path]) -> None:
     data: dict[str, Any] = {"name": "street", "train_pictures": 600, "drawn": True}
     assert "no picture shows a real person" in report(make_study(data=data))
+    fine_tuned = make_study("tuned", data=data, generator={"start": "/runs/market-gan"})
+    assert "no picture shows a real person" not in report(fine_tuned)
+    assert "no picture shows a real person" in report(make_study("shipped", data=data, generator={"start": "street"}))
     named_street = make_study("own", data={"name": "street"})
     assert "no picture shows a real person" not in report(named_street)
     recipe_draws = make_study("drawn", config={"data": None, "gan": None})

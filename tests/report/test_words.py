@@ -48,6 +48,8 @@ def test_duration(seconds: float | None, text: str) -> None:
 def test_interval_of_one_seed() -> None:
     assert words.interval(None, None) == "no interval"
     assert words.interval(-0.0031, 0.0155) == "\N{MINUS SIGN}0.31 to +1.55"
+    assert words.in_brackets(None, None) == "(one seed, no interval)"
+    assert words.in_brackets(-0.0031, 0.0155) == "(95 % interval \N{MINUS SIGN}0.31 to +1.55)"
     assert words.several(1, "query", "queries") == "1 query"
 
 

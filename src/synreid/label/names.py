@@ -19,3 +19,5 @@ PersonLabels = Literal[
 """Other labels of artificial persons than identities of their own, as a study may compare them."""
 Labels = Literal["new-identity", "shuffled", "mixture", PersonLabels]
 """All of them."""
+TAUGHT = ("teacher", "mprl-static", "slsr", "affinity")
+"""Those that need a teacher, a model of the real pictures alone."""

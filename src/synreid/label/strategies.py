@@ -16,6 +16,7 @@ from synreid.label.mixture import Mixture
 from synreid.label.mprl_dynamic_1 import MprlDynamic1
 from synreid.label.mprl_dynamic_2 import MprlDynamic2
 from synreid.label.mprl_static import MprlStatic
+from synreid.label.names import TAUGHT
 from synreid.label.new_identity import NewIdentity
 from synreid.label.pseudo import Pseudo
 from synreid.label.shuffled import Shuffled
@@ -23,6 +24,8 @@ from synreid.label.slsr import Slsr
 from synreid.label.smoothed import Smoothed
 from synreid.label.teacher import TeacherLabels
 from synreid.stage.errors import UserError
+
+__all__ = ["ALONE", "NAMES", "TAUGHT", "Teacher", "start_of", "strategy"]
 
 
 class Teacher(Protocol):
@@ -45,8 +48,6 @@ ALONE: dict[str, Callable[[], LabelStrategy]] = {
     Pseudo.name: Pseudo,
     Mixture.name: Mixture,
 }
-TAUGHT = (TeacherLabels.name, MprlStatic.name, Slsr.name, Affinity.name)
-"""Names of the strategies that need a teacher."""
 NAMES = (*ALONE, Shuffled.name, *TAUGHT)
 
 

@@ -6,8 +6,20 @@ import numpy as np
 
 from synreid.report.entries import Difference, Study
 from synreid.report.ranked import RankedLists
-from synreid.report.words import METRIC_NAMES, count, interval, mean_sd, p_value, percent, points, several
+from synreid.report.words import (
+    METRIC_NAMES,
+    count,
+    in_brackets,
+    interval,
+    mean_sd,
+    p_value,
+    percent,
+    points,
+    several,
+)
 from synreid.study.statistics import paired_difference
+
+HARD_LABELS = ("new-identity", "shuffled", "extra-class", "pseudo")  # one class a picture: such a loss may reach zero
 
 
 def verdict(headline: Difference | None) -> str:
@@ -104,16 +116,19 @@ def generator(study: Study) -> str:
     )
 
 
-def learning(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> str:
+def learning(study: Study, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> str:
     """Say how far the training loss of every arm fell, of curves as `folder.learning_curves` returns them."""
-    left = [float(y[-1] / y.max()) for _, y in curves.values() if len(y) > 1 and y.max() > 0]
+    left = {arm: float(y[-1] / y.max()) for arm, (_, y) in curves.items() if len(y) > 1 and y.max() > 0}
     if not left:
         return ""
-    reach = percent(min(left), 0) if len(left) == 1 else f"{percent(min(left), 0)} to {percent(max(left), 0)}"
-    return (
+    reach = " to ".join(percent(value, 0) for value in (min(left.values()), max(left.values()))[: len(left)])
+    told = (
         f"At the end the training loss is {reach} % of its highest value in "
-        f"{'the arm' if len(left) == 1 else f'all {len(left)} arms'}; soft labels keep it from falling to zero."
+        f"{'the arm' if len(left) == 1 else f'all {len(left)} arms'}"
     )
+    if soft := sum(arm.name in left and arm.labels not in HARD_LABELS for arm in study.arms):
+        told += f"; in {several(soft, 'arm')} with soft labels it cannot fall to zero"
+    return told + "."
 
 
 def ranked(study: Study, lists: RankedLists) -> str:
@@ -127,8 +142,8 @@ def ranked(study: Study, lists: RankedLists) -> str:
         told.append(f"{arm.title}: first hit right in {right} of these {len(rows)}{of_all}")
     difference = study.paired(lists.arms[-1][0].name, lists.arms[0][0].name, "rank1") if len(lists.arms) > 1 else None
     if difference is not None:
-        bounds = interval(difference.low, difference.high)
         told.append(
-            f"a difference of {points(difference.mean)} points in {METRIC_NAMES['rank1']} (95 % interval {bounds})"
+            f"a difference of {points(difference.mean)} points in {METRIC_NAMES['rank1']} "
+            f"{in_brackets(difference.low, difference.high)}"
         )
     return "; ".join(told) + "."

@@ -32,6 +32,10 @@ class Audit:
         value = self.found.get(key)
         return value if isinstance(value, str) else ""
 
+    def number(self, key: str) -> float | None:
+        """Return a number of the audit, None where it has none of that name."""
+        return _number(self.found.get(key))
+
     def texts(self, key: str) -> list[str]:
         """Return a list of sentences of the audit, empty where it has none of that name."""
         value = self.found.get(key)
@@ -90,7 +94,8 @@ def _table(name: str, spaces: dict[str, dict[str, Any]]) -> Table:
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300  # NaN is not below
+    return value if known else None
 
 
 def _digits(value: float | None) -> str:

@@ -10,8 +10,8 @@ from synreid.report import answers, figures
 from synreid.report.entries import Study
 from synreid.report.facts import is_drawn, recipe_of
 from synreid.report.folder import read_study
-from synreid.report.page import render
-from synreid.report.tables import Cell, Table
+from synreid.report.page import render, tables_of
+from synreid.report.tables import Cell, Table, write_csv
 from synreid.report.words import METRIC_NAMES, NONE, count, duration, interval, mean_sd, points, several
 from synreid.stage.errors import UserError
 from synreid.stage.files import write_text
@@ -25,8 +25,8 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Write the page that compares two studies or more and return its path.
 
     `out` is the HTML file, by default `comparison.html` in the first study's folder; its tables are written as CSV
-    files into the folder `tables` beside it. The studies are not paired with each other: their seeds, data and machines
-    may differ, so each keeps its own interval and none is computed between them.
+    files into the folder of `page.tables_of`. The studies are not paired with each other: their seeds, data and
+    machines may differ, so each keeps its own interval and none is computed between them.
 
     Raises UserError for fewer than two folders, for one that is named twice, and for one that is no study.
     """
@@ -37,11 +37,12 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
         if places.count(place) > 1:
             raise UserError(f"{folder} is named twice, but a study says nothing against itself; name another folder.")
     studies = [read_study(Path(folder)) for folder in folders]
+    tables = tables_of(studies[0].folder, out)
     out = Path(out) if out is not None else studies[0].folder / PAGE
     context = comparison_context(studies)
     page = render("compare.html.j2", context)
     for table in context["tables"].values():
-        write_text(out.parent / "tables" / f"{table.name}.csv", table.csv)
+        write_csv(tables / f"{table.name}.csv", table.csv)
     write_text(out, page)
     return out
 

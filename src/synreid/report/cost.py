@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from synreid.label.names import TAUGHT
 from synreid.report.entries import Arm, Difference, Study
 from synreid.report.tables import Cell, Table
-from synreid.report.words import MINUS, NONE, count, duration, interval, points, several
+from synreid.report.words import MINUS, NONE, count, duration, in_brackets, points, several
 from synreid.stage.errors import UserError
 
 WATTS_A_CORE = 15.0  # a server's processor at full load, divided by its cores; drawn at the plug rather more
@@ -18,7 +19,7 @@ OF_VARIATIONS = ("encoder", "latents", "variations", "inversions", "selection of
 
 @dataclass(frozen=True)
 class Cost:
-    """What one model of an arm costs beside the base arm.
+    """What one model of an arm costs beside the base arm, real pictures alone with the same re-ID model.
 
     `training` are the mean seconds of one training with its evaluation, `shared` those of everything that its made
     pictures need, done once for all seeds. `watt_hours` are of both, `extra` is what they are more than the base arm's
@@ -57,13 +58,14 @@ def watts_of(study: Study, named: float | None = None) -> float:
 def costs_of(study: Study, watts: float) -> list[Cost]:
     """Return what each arm costs on a machine that draws `watts`, of the arms whose trainings were timed."""
     trainings = {arm.name: mean for arm in study.arms if (mean := _training(study, arm)) is not None}
-    base = study.base if study.base is not None and study.base.name in trainings else None
     found = []
     for arm in study.arms:
         if arm.name not in trainings:
             continue
+        base = study.base_of(arm.baseline)
+        base = base if base is not None and base.name in trainings else None
         shared = _shared(study, arm)
-        if arm.labels == "teacher" and base is not None:
+        if arm.labels in TAUGHT and base is not None:
             shared += trainings[base.name]  # the teacher is a model of the real pictures
         energy = (trainings[arm.name] + shared) * watts / 3600
         extra = gain = None
@@ -109,7 +111,7 @@ def cost_answer(study: Study, costs: list[Cost]) -> str:
 
 def _price(cost: Cost) -> str:
     assert cost.gain is not None and cost.extra is not None
-    found = f"mAP changes by {points(cost.gain.mean)} points (95 % interval {interval(cost.gain.low, cost.gain.high)})"
+    found = f"mAP changes by {points(cost.gain.mean)} points {in_brackets(cost.gain.low, cost.gain.high)}"
     if cost.of_a_point is None:
         return f"For it {found}: no point is bought."
     if cost.gain.low is None or cost.gain.high is None:
@@ -139,19 +141,23 @@ def assumption(study: Study, watts: float, given: bool) -> str:
     else:
         of = several(int(cores), "core") if isinstance(cores, int | float) and cores > 0 else "one core"
         how = f"an assumed {WATTS_A_CORE:g} W for each core, {watts:g} W for {of}"
+    of_persons = [selection for selection in study.selections if selection.name != "selection-variations"]
+    together = "The selections of persons were timed together: each arm with persons bears all of them. "
     return (
         f"Energy is an estimate, not a measurement: time multiplied by {how}. Trainings that ran side by side count "
-        "the whole machine each, so theirs is rather too high. Name the machine's own power with --watts."
+        f"the whole machine each, so theirs is rather too high. {together if len(of_persons) > 1 else ''}"
+        "Name the machine's own power with --watts."
     )
 
 
 def cost_table(study: Study, costs: list[Cost], watts: float) -> Table:
     """What each arm costs, and the price of a point of mAP."""
     base = study.base.title if study.base is not None else NONE
+    others = "; of another re-ID model: its own real pictures" if any(cost.arm.baseline for cost in costs) else ""
     return Table(
         name="cost",
         caption="Of one model of each arm, mean over the seeds; work on pictures is done once for all of them. "
-        f"Gains and what is more are against: {base}.",
+        f"Gains and what is more are against: {base}{others}.",
         head=["arm", "training", "work on pictures", "made pictures", "energy", "more energy", "mAP gained", "a point"],
         rows=[_row(cost) for cost in costs],
         csv_head=[

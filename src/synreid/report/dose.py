@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from synreid.report.entries import Arm, Difference, Published, Slope, Study
 from synreid.report.tables import Cell, Table
-from synreid.report.words import METRIC_NAMES, count, interval, mean_sd, p_value, percent, points
+from synreid.report.words import METRIC_NAMES, count, in_brackets, interval, mean_sd, p_value, percent, points
 
 SHOWN = ("map", "rank1")
 COMPARED = ("rank1", "map_trapezoid")  # what others publish: their mAP is the trapezoid's
@@ -83,7 +83,7 @@ def dose_answer(study: Study, sweeps: Sequence[Sweep]) -> str:
     if slope is not None:
         return _slope_words(slope)
     told = [
-        f"with {count(amount)} by {points(d.mean)} points (95 % interval {interval(d.low, d.high)})"
+        f"with {count(amount)} by {points(d.mean)} points {in_brackets(d.low, d.high)}"
         for amount, d in against_control(study, sweep, "map")
     ]
     if not told:
@@ -92,16 +92,16 @@ def dose_answer(study: Study, sweeps: Sequence[Sweep]) -> str:
 
 
 def _slope_words(slope: Slope) -> str:
-    bounds = "one seed gives no interval" if slope.low is None else f"95 % interval {interval(slope.low, slope.high)}"
     told = (
-        f"{count(slope.per)} more {slope.of} change mAP by {points(slope.slope)} points ({bounds}), each amount held "
-        "against real pictures with as many steps"
+        f"{count(slope.per)} more {slope.of} change mAP by {points(slope.slope)} points "
+        f"{in_brackets(slope.low, slope.high)}, each amount held against real pictures with as many steps"
     )
     if slope.low is not None and slope.high is not None:
         settled = slope.low > 0 or slope.high < 0
         told += ". The interval leaves out zero" if settled else ". The interval contains zero: no trend is settled"
     if slope.trend is not None and slope.trend_p is not None:
-        told += f"; Page's trend test over the amounts: {slope.trend}, {p_value(slope.trend_p)}"
+        told += "; Abelson and Tukey's contrast over the amounts, in a t test over the seeds: "
+        told += f"{slope.trend}, {p_value(slope.trend_p)}"
     return told + "."
 
 
@@ -152,7 +152,7 @@ def published_answer(study: Study, published: Published) -> str:
     if changes := changes_from_real(study, our_arms(study, published), "rank1"):
         amount, d = changes[-1]
         told.append(
-            f"ours changes by {points(d.mean)} points with {count(amount)} (95 % interval {interval(d.low, d.high)}), "
+            f"ours changes by {points(d.mean)} points with {count(amount)} {in_brackets(d.low, d.high)}, "
             "against real pictures with their own steps, as the published numbers are"
         )
     return "; ".join(told) + "." if told else "None of these amounts is an arm of this study."

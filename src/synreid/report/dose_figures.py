@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -20,28 +21,50 @@ CONTROL = svg.Line(svg.SOFT, (4, 2), "s")
 THEIRS = svg.Line(svg.BELOW, (1.5, 1.8), "D")
 
 
+@dataclass(frozen=True)
+class Controls:
+    """The controls of some sweeps, in the order of their amounts, and how their line is drawn."""
+
+    of: list[str]
+    arms: list[tuple[int, Arm]]
+    style: svg.Line
+
+
+def controls_of(sweeps: Sequence[Sweep]) -> list[Controls]:
+    """Return a line for the controls of each sweep; sweeps that have the very same ones share it."""
+    found: list[tuple[list[str], list[tuple[int, Arm]]]] = []
+    for sweep in sweeps:
+        named = zip(sweep.arms, sweep.controls, strict=True)
+        arms = [(arm.amount, control) for arm, control in named if control is not None]
+        shared = next((names for names, others in found if others == arms), None)
+        if shared is not None:
+            shared.append(sweep.of)
+        elif arms:
+            found.append(([sweep.of], arms))
+    return [
+        Controls(names, arms, svg.line_style(len(sweeps) + index) if index else CONTROL)
+        for index, (names, arms) in enumerate(found)
+    ]
+
+
 def levels(study: Study, sweeps: Sequence[Sweep], metric: str) -> Markup | None:
-    """Return a measure over the amount: the mean over the seeds in a band of one deviation, and the controls'."""
-    drawn: list[tuple[list[tuple[int, Arm]], svg.Line]] = []
-    for index, sweep in enumerate(sweeps):
-        drawn.append(([(arm.amount, arm) for arm in sweep.arms], svg.line_style(index)))
-    controls = {
-        arm.amount: control
-        for sweep in sweeps
-        for arm, control in zip(sweep.arms, sweep.controls, strict=True)
-        if control is not None
-    }
-    drawn.append((sorted(controls.items()), CONTROL))
+    """Return a measure over the amount: the mean over the seeds in a band of one deviation, and the controls'.
+
+    Each line starts at the real pictures of its own re-ID model.
+    """
+    drawn = [([(arm.amount, arm) for arm in sweep.arms], svg.line_style(i), False) for i, sweep in enumerate(sweeps)]
+    drawn += [(controls.arms, controls.style, True) for controls in controls_of(sweeps)]
     spoken = []
     with svg.house_style():
         figure, axes = _blank()
-        for arms, style in drawn:
-            start = [(0, study.base)] if study.base is not None else []
+        for arms, style, control in drawn:
+            base = study.base_of(arms[0][1].baseline)
+            start = [(0, base)] if base is not None else []
             curve = [(amount, arm, 100 * np.asarray(study.values(arm.name, metric))) for amount, arm in [*start, *arms]]
             curve = [(amount, arm, values) for amount, arm, values in curve if values.size]
             if len(curve) < 2:
                 continue
-            _band(axes, [amount for amount, _, _ in curve], [values for _, _, values in curve], style)
+            _band(axes, [amount for amount, _, _ in curve], [values for _, _, values in curve], style, control)
             spoken += [f"{arm.title}: {mean_sd(values / 100)}" for _, arm, values in curve]
         if not spoken:
             return None
@@ -50,18 +73,18 @@ def levels(study: Study, sweeps: Sequence[Sweep], metric: str) -> Markup | None:
         return svg.to_svg(figure, f"amounts-{metric}", label)
 
 
-def _band(axes: Axes, amounts: list[int], values: list[np.ndarray], style: svg.Line) -> None:
+def _band(axes: Axes, amounts: list[int], values: list[np.ndarray], style: svg.Line, control: bool) -> None:
     means = np.array([own.mean() for own in values])
     deviations = np.array([own.std(ddof=1) if own.size > 1 else 0.0 for own in values])
     if deviations.any():
-        if style is CONTROL:  # edges instead of a filled band, so that two bands that overlap stay told apart
+        if control:  # edges instead of a filled band, so that two bands that overlap stay told apart
             for edge in (means - deviations, means + deviations):
                 axes.plot(amounts, edge, color=style.colour, linewidth=0.8, dashes=(1, 2))
         else:
             axes.fill_between(
                 amounts, means - deviations, means + deviations, color=style.colour, alpha=0.16, linewidth=0
             )
-    _line(axes, amounts, means, style, hollow=style is CONTROL)
+    _line(axes, amounts, means, style, hollow=control)
 
 
 def differences(study: Study, sweeps: Sequence[Sweep], metric: str) -> Markup | None:
@@ -133,7 +156,11 @@ def beside_published(study: Study, published: Published, metric: str) -> Markup 
 def legend(sweeps: Sequence[Sweep]) -> list[tuple[Markup, str]]:
     """Return swatch and name of each line of `levels`."""
     kinds = [(svg.swatch(index, "amounts"), sweep.of) for index, sweep in enumerate(sweeps)]
-    return [*kinds, (svg.swatch_of(CONTROL, "amounts-control", hollow=True), "real pictures, as many steps")]
+    lines = controls_of(sweeps)
+    for index, controls in enumerate(lines):
+        name = "real pictures, as many steps" if len(lines) == 1 else f"control of {' and '.join(controls.of)}"
+        kinds.append((svg.swatch_of(controls.style, f"amounts-control-{index}", hollow=True), name))
+    return kinds
 
 
 def published_legend(published: Published) -> list[tuple[Markup, str]]:

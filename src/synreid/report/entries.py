@@ -24,7 +24,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of a study: what its models were trained with."""
+    """One arm of a study: what its models were trained with.
+
+    `baseline` names the re-ID model where it is another one than the recipe's own.
+    """
 
     name: str
     title: str
@@ -38,6 +41,7 @@ class Arm:
     headline: bool = False
     variations: int = 0
     labels: str = "new-identity"
+    baseline: str | None = None
 
     @property
     def made(self) -> bool:
@@ -195,7 +199,14 @@ class Study:
     @property
     def base(self) -> Arm | None:
         """The untouched real arm that the largest augmented arm is shown beside: same resolution if there is one."""
+        return self.base_of(self.largest.baseline if self.largest else None)
+
+    def base_of(self, baseline: str | None) -> Arm | None:
+        """Return the untouched real arm of a re-ID model (None: the recipe's own), None where there is none.
+
+        If it can, it is of the resolution of the largest augmented arm.
+        """
         controls = [arm for arm in self.arms if arm.control and not arm.matched and not arm.made]
+        own = [arm for arm in controls if arm.baseline == baseline]
         resolution = self.largest.resolution if self.largest else None
-        alike = [arm for arm in controls if arm.resolution == resolution]
-        return next(iter(alike or controls), None)
+        return next((arm for arm in own if arm.resolution == resolution), own[0] if own else None)

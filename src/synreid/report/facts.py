@@ -10,6 +10,7 @@ import yaml
 from synreid.report import words
 from synreid.report.entries import Study
 from synreid.stage.errors import UserError
+from synreid.stage.files import read_yaml
 
 RECIPE = "recipe.yaml"
 
@@ -28,11 +29,7 @@ def recipe_of(study: Study) -> dict[str, Any]:
     path = study.folder / RECIPE
     if not path.is_file():
         return {}
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8", errors="replace"))
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UserError(f"{path} is not readable as YAML ({problem}); take the recipe's file in its place.") from error
+    recipe = read_yaml(path)
     if not isinstance(recipe, dict):
         raise UserError(f"{path} holds no options; take the recipe's file in its place.")
     return recipe
@@ -55,7 +52,8 @@ def subset_words(study: Study) -> str:
 def is_drawn(study: Study) -> bool:
     """Whether no real person can be in the pictures: the study drew its own, and its generator saw no others."""
     own = study.config.get("data", "") is None and (study.folder / "street").is_dir()
-    return (own or study.data.get("drawn") is True) and study.config.get("gan") is None
+    generator = study.config.get("gan") is None and study.generator.get("start") in (None, "street")
+    return (own or study.data.get("drawn") is True) and generator
 
 
 def facts_of(study: Study) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -38,7 +38,7 @@ def many_differences(study: Study) -> bool:
 
 
 def many_arms(study: Study) -> bool:
-    """Whether `arms` leaves out the controls with as many steps."""
+    """Whether `arms` leaves out the controls with as many steps as an arm of made pictures."""
     return len(study.arms) > MOST_ROWS
 
 
@@ -99,7 +99,10 @@ def _difference_row(axes: Axes, difference: Difference, y: float) -> None:
 
 def arms(study: Study, metric: str) -> Markup | None:
     """Return each arm's measure: a mark for each seed (filled: with made persons), a bar at the mean."""
-    listed = [arm for arm in study.arms if not arm.matched] if many_arms(study) else study.arms
+    listed = study.arms
+    if many_arms(study):
+        of_made = {d.against for d in study.differences if (arm := study.arm(d.arm)) and arm.made}
+        listed = [arm for arm in study.arms if not (arm.matched and arm.name in of_made)]
     shown = [(arm, 100 * np.asarray(study.values(arm.name, metric))) for arm in listed]
     shown = [(arm, values) for arm, values in shown if values.size]
     if not shown:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synreid.report.entries import Study
-from synreid.report.reader import Reader, mapping
+from synreid.report.reader import Reader, mapping, wrong
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 
@@ -42,7 +43,7 @@ def read_study(folder: Path) -> Study:
         differences=[reader.difference(entry, where) for entry, where in reader.entries(raw, "differences")],
         generator=reader.part(raw, "generator"),
         quality=reader.parts(raw, "generator", "quality", QUALITY),
-        selections=[reader.selection(raw, part, of) for part, of in _selections(raw).items() if raw.get(part)],
+        selections=[reader.selection(raw, part, of) for part, of in _selections(raw, path).items() if raw.get(part)],
         calibration=reader.numbered(raw, "calibration", "", CALIBRATION),
         origin=reader.part(raw, "origin"),
         data=reader.part(raw, "data"),
@@ -59,8 +60,11 @@ def read_study(folder: Path) -> Study:
     )
 
 
-def _selections(raw: dict[str, Any]) -> dict[str, str]:
-    """Return the keys of the study's selections, and what each chose among."""
+def _selections(raw: dict[str, Any], path: Path) -> dict[str, str]:
+    """Return the keys of the study's selections, and what each chose among; their names are those of files, too."""
+    for key in raw:
+        if key.startswith(BY) and not re.fullmatch(r"[a-z0-9][a-z0-9-]*", key.removeprefix(BY)):
+            raise wrong(path, "the name of a selection", key, f"{BY} with small letters, digits and hyphens after it")
     return SELECTIONS | {key: f"made pictures, by {key.removeprefix(BY)}" for key in raw if key.startswith(BY)}
 
 
@@ -100,7 +104,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # cut off or damaged
             break
         if isinstance(line, dict):
             lines.append(line)

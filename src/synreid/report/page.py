@@ -32,21 +32,30 @@ def write_report(study_folder: Path, out: Path | None = None, watts: float | Non
     """Write the report of a finished study and return its path.
 
     `out` is the HTML file, by default `report.html` in the study's folder; the tables are written as CSV files into
-    the folder `tables` beside it. `watts` is what the machine draws while it computes; left out, it is estimated from
+    the folder of `tables_of`. `watts` is what the machine draws while it computes; left out, it is estimated from
     its cores. Parts that the study lacks are left out, and a sentence in their place says so.
 
     Raises UserError when `study_folder` is no study, when its `study.json`, its recipe, a `ranked.json` or an audit is
     damaged, when `watts` is not above zero, or when the report cannot be written.
     """
     study = read_study(study_folder)
+    folder = tables_of(study.folder, out)
     out = Path(out) if out is not None else study.folder / "report.html"
-    context = page_context(study, watts)
+    context = page_context(study, watts) | {"tables_folder": folder.name}
     page = render("report.html.j2", context)
     for table in context["tables"].values():
-        write_text(out.parent / "tables" / f"{table.name}.csv", table.csv)
-    write_text(out.parent / "tables" / "results.csv", tables.results_csv(study))
+        tables.write_csv(folder / f"{table.name}.csv", table.csv)
+    tables.write_csv(folder / "results.csv", tables.results_csv(study))
     write_text(out, page)
     return out
+
+
+def tables_of(study_folder: Path, out: Path | None) -> Path:
+    """Return the folder of a page's tables: `tables` in the study's own, `NAME-tables` beside a named file `NAME.html`.
+
+    So pages that are written into one folder keep theirs apart.
+    """
+    return study_folder / "tables" if out is None else Path(out).parent / f"{Path(out).stem}-tables"
 
 
 def render(template: str, context: dict[str, Any]) -> str:
@@ -91,7 +100,7 @@ def page_context(study: Study, watts: float | None = None) -> dict[str, Any]:
             "of_headline": answers.of_headline(study),
             "arms": answers.arms(study),
             "generator": answers.generator(study),
-            "learning": answers.learning(learned["training loss"]),
+            "learning": answers.learning(study, learned["training loss"]),
             "ranked": answers.ranked(study, ranked) if ranked else "",
         },
         "tables": {table.name: table for table in found if table is not None},

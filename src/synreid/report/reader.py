@@ -129,6 +129,7 @@ class Reader:
             headline=bool(raw.get("headline")),
             variations=self.count(raw, "variations", where) or 0,
             labels=str(raw.get("labels") or "new-identity"),
+            baseline=str(raw["baseline"]) if raw.get("baseline") else None,
         )
 
     def result(self, raw: dict[str, Any], where: str) -> Result:
@@ -185,7 +186,7 @@ class Reader:
         part = self.part(raw, key)
         if not part:
             return None
-        rows = self.numbered(part, "rows", key + ".", ("amount", *METRICS))
+        rows = self.numbered(part, "rows", key + ".", ("amount", "pictures", *METRICS))
         return Published(
             source=self.text(part, "source", key + "."),
             note=str(part.get("note") or ""),

@@ -7,12 +7,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from synreid.report.entries import Arm, Difference, Selection, Study
 from synreid.report.folder import CALIBRATION
 from synreid.report.words import METRIC_NAMES, MINUS, NONE, count, interval, mean_sd, p_value, percent, points, writable
+from synreid.stage.files import atomic_path
 
 Cell = str | float | int | None
 
@@ -47,6 +49,12 @@ def to_csv(rows: Sequence[Sequence[Cell]]) -> str:
     for row in rows:
         writer.writerow(["'" + c if isinstance(c, str) and c.startswith(("=", "+", "-", "@")) else c for c in row])
     return writable(buffer.getvalue())
+
+
+def write_csv(path: Path, text: str) -> None:
+    """Write a table's text as UTF-8, whole or not at all, with its own ends of lines on every system."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def arms_table(study: Study) -> Table:

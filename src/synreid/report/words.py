@@ -41,6 +41,11 @@ def interval(low: float | None, high: float | None) -> str:
     return "no interval" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
+def in_brackets(low: float | None, high: float | None) -> str:
+    """Return `(95 % interval -0.31 to +1.55)` of a difference, or `(one seed, no interval)`."""
+    return "(one seed, no interval)" if low is None or high is None else f"(95 % interval {interval(low, high)})"
+
+
 def p_value(p: float | None, bare: bool = False) -> str:
     """Return `p = 0.032` or `p < 0.001`, `bare` without the letter; a dash where there is none."""
     if p is None:
