@@ -179,7 +179,7 @@ class _Selection:
         options, policy = self.options, self.policy
         if judge is not None:
             self.judges["detector"] = judge.name
-            policy.at_least("pedestrian", scores.pedestrian(self.pictures, judge), self._pedestrian_threshold(judge))
+            policy.at_least("pedestrian", scores.pedestrian(self._left(), judge), self._pedestrian_threshold(judge))
         if quality is not None and options.realism is not None:
             policy.at_least("realism", self._realism(quality), options.realism)
         if options.ssim is not None:
