@@ -106,6 +106,7 @@ FOUND: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("run.json of a model", changed(precision=None, named={"backbone": 3})),
     ("classes.json", lambda good: b"null"),
     ("index: run.json", changed(bytes=None)),
+    ("index: run.json", changed(bytes={"features.npy": "many"})),
     ("PyTorch weights", lambda good: saved([torch.zeros(2)])),
     ("PyTorch weights", lambda good: saved({1: torch.zeros(2)})),
 ]

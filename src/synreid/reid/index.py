@@ -169,8 +169,9 @@ def open_index(folder: Path) -> GalleryIndex:
     folder = Path(folder)
     run = read_run(folder, STAGE)
     facts = {"bytes": dict, "exact": bool, "persons": int}
-    if wrong := [name for name, kind in facts.items() if not isinstance(run.get(name), kind)]:
-        raise UserError(f"{folder / RUN} is damaged (its {wrong[0]}). {_AGAIN.format(folder)}")
+    wrong = [name for name, kind in facts.items() if not isinstance(run.get(name), kind)]
+    if wrong or not all(isinstance(size, int) for size in run["bytes"].values()):
+        raise UserError(f"{folder / RUN} is damaged (its {[*wrong, 'bytes'][0]}). {_AGAIN.format(folder)}")
     for name, size in run["bytes"].items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if found != size:
