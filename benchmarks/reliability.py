@@ -290,7 +290,7 @@ def main() -> None:
                 os.environ["SYNREID_CACHE"] = str(Path(place) / "cache")
                 part = measure(count, Path(place).resolve())
             known[name] = {**part, "seed": SEED, "made": now(), "machine": machine()}
-            write_json(given.out, HEAD | known)
+            write_json(given.out, HEAD | known | {"machine": machine()})
     write_text(given.out.with_suffix(".md"), text(known) + "\n")
 
 
