@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     known: dict[str, Any] = read_json(given.out) if given.out.exists() else {}
-    known = {name: part for name, part in known.items() if name not in HEAD}
+    known = {name: part for name, part in known.items() if name not in {*HEAD, "machine"}}
     for name, count, measure in (("damaged", given.cases, damaged), ("killed", given.kills, killed)):
         if count:
             with tempfile.TemporaryDirectory() as place:
