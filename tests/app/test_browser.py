@@ -49,7 +49,7 @@ def address(made_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 break
         assert server.poll() is None, "the server ended"
         yield f"http://127.0.0.1:{port}"
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)  # a shell may have told its background jobs to ignore SIGINT
         assert server.wait(60) == 0
         assert not list(scratch.glob("synreid-app-*"))
     finally:
