@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from synreid.data.table import from_columns
+from synreid.label.names import TAUGHT
 from synreid.label.new_identity import NewIdentity
 from synreid.label.shuffled import Shuffled
 from synreid.label.smoothed import Smoothed
-from synreid.label.strategies import NAMES, TAUGHT, strategy
+from synreid.label.strategies import NAMES, strategy
 from synreid.label.teacher import TeacherLabels
 from synreid.stage.errors import UserError
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from synreid.app.choice import Score, bins
 from synreid.app.ranking import Hit
 from synreid.exchange.metadata import MADE, xmp_packet
+from synreid.exchange.pictures import png
 from synreid.report.tables import Table
 
 READABLE = 4  # times that a made picture's pixels are enlarged
 MOST_HEIGHT = 256  # of a picture in the page, in its own pixels
-XMP_KEY = "XML:com.adobe.xmp"  # of a PNG's text chunk (XMP specification, part 3, 1.1.5)
 BARS = (400, 90)  # width and height of the histogram
 
 
@@ -27,19 +25,11 @@ def made_png(rgb: np.ndarray, tool: str) -> bytes:
 
     IPTC's digital source type for pictures of trained models, as `export` writes it.
     """
-    text = PngInfo()
-    text.add_itxt(XMP_KEY, xmp_packet(MADE["artificial"], tool).decode())
-    return _png(rgb, text)
+    return png(rgb, xmp_packet(MADE["artificial"], tool))
 
 
-def _png(rgb: np.ndarray, text: PngInfo | None = None) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "PNG", pnginfo=text)
-    return file.getvalue()
-
-
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _uri(file: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(file).decode("ascii")
 
 
 def image(rgb: np.ndarray, words: str, height: int) -> Markup:
@@ -49,7 +39,7 @@ def image(rgb: np.ndarray, words: str, height: int) -> Markup:
         picture = picture.resize((max(1, picture.width * MOST_HEIGHT // picture.height), MOST_HEIGHT))
     width = round(height * rgb.shape[1] / rgb.shape[0])
     return Markup('<img src="{}" alt="{}" width="{}" height="{}">').format(
-        _uri(_png(np.asarray(picture))), words, width, height
+        _uri(png(np.asarray(picture))), words, width, height
     )
 
 

@@ -72,16 +72,21 @@ def _suffix(data: bytes) -> str:
     return next((suffix for suffix, beginning in _BEGINNINGS.items() if data.startswith(beginning)), "")
 
 
+def png(rgb: np.ndarray, packet: bytes | None = None) -> bytes:
+    """Return a picture, uint8 [H, W, 3], as a PNG file, with the XMP `packet` in it where there is one."""
+    file, text = io.BytesIO(), PngInfo()
+    if packet is not None:
+        text.add_itxt(_XMP_KEY, packet.decode())
+    Image.fromarray(rgb).save(file, "PNG", pnginfo=text)
+    return file.getvalue()
+
+
 def _coded(rgb: np.ndarray, suffix: str, packet: bytes | None) -> PictureFile:
     """Code a picture, uint8 [H, W, 3], as JPEG or PNG; the same pixels give the same bytes."""
-    file, image = io.BytesIO(), Image.fromarray(rgb)
     if suffix == PNG:
-        text = PngInfo()
-        if packet is not None:
-            text.add_itxt(_XMP_KEY, packet.decode())
-        image.save(file, "PNG", pnginfo=text)
-        return PictureFile(file.getvalue(), suffix, picture_sha256(rgb))
-    image.save(file, "JPEG", quality=QUALITY, subsampling=0)
+        return PictureFile(png(rgb, packet), suffix, picture_sha256(rgb))
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=QUALITY, subsampling=0)
     plain = file.getvalue()
     data = plain if packet is None else jpeg_with_xmp(plain, packet)
     return PictureFile(data, suffix, picture_sha256(np.asarray(Image.open(file))))

@@ -25,7 +25,7 @@ from synreid.label.smoothed import Smoothed
 from synreid.label.teacher import TeacherLabels
 from synreid.stage.errors import UserError
 
-__all__ = ["ALONE", "NAMES", "TAUGHT", "Teacher", "start_of", "strategy"]
+__all__ = ["ALONE", "NAMES", "Teacher", "start_of", "strategy"]
 
 
 class Teacher(Protocol):

@@ -60,7 +60,7 @@ def train(
     """Train on `real` and `made` pictures and return `out`, a stage folder with model.safetensors and classes.json.
 
     `labels` names a strategy of the label room; `teacher` is the folder of a finished model of the real pictures, for
-    the strategies that need one (`label.strategies.TAUGHT`) and no others. `asked` are the command line's own arguments
+    the strategies that need one (`label.names.TAUGHT`) and no others. `asked` are the command line's own arguments
     (paths) for config.yaml, `device` and `checkpoint_seconds` do not change the result. A folder that is complete for
     the same request is returned as it is; one that was cut off goes on from its checkpoint, to the same weights as if
     it had not been. The model is that of the last step: no test picture chooses it.

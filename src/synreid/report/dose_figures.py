@@ -182,17 +182,7 @@ def _blank() -> tuple[Figure, Axes]:
 
 
 def _line(axes: Axes, x: Sequence[float] | np.ndarray, y: np.ndarray, style: svg.Line, hollow: bool = False) -> None:
-    axes.plot(
-        x,
-        y,
-        color=style.colour,
-        dashes=style.dash or (None, None),
-        linewidth=1.7,
-        marker=style.marker,
-        markersize=5,
-        markerfacecolor=svg.PAPER if hollow else style.colour,
-        zorder=4,
-    )
+    svg.curve(axes, x, y, style, markersize=5, markerfacecolor=svg.PAPER if hollow else style.colour, zorder=4)
 
 
 def _unit(sweeps: Sequence[Sweep]) -> str:
@@ -204,9 +194,5 @@ def _unit(sweeps: Sequence[Sweep]) -> str:
 
 def _finish(axes: Axes, y_label: str, x_label: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 4, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.grid(axis="y")
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(length=0)
-    axes.set_xlabel(x_label)
+    svg.frame_curves(axes, x_label)
     axes.text(0, 1.05, y_label, transform=axes.transAxes, color=svg.SOFT, va="bottom", parse_math=False)

@@ -210,13 +210,11 @@ def _curves(
         figure, axes = svg.blank(230, left=38, right=8, top=24, bottom=38)
         for index, (x, y) in curves.items():
             style = svg.line_style(index)
-            axes.plot(
+            svg.curve(
+                axes,
                 x,
                 y,
-                color=style.colour,
-                dashes=style.dash or (None, None),
-                linewidth=1.7,
-                marker=style.marker,
+                style,
                 markersize=4.2,
                 clip_on=not markers,  # a marker at 0 is drawn whole
                 markevery=1 if markers else (3 * index % 12, 12),  # apart, so that lines that meet stay told apart
@@ -225,11 +223,7 @@ def _curves(
         axes.set_ylim(0, 1.06 * highest if highest > 0 and math.isfinite(highest) else 1)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.grid(axis="y")
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(length=0)
-        axes.set_xlabel(x_label)
+        svg.frame_curves(axes, x_label)
         axes.text(0, 1.06, y_label, transform=axes.transAxes, color=svg.SOFT, va="bottom", parse_math=False)
         last = ", ".join(f"{float(y[-1]):.3g}" for _, y in curves.values())
         return svg.to_svg(figure, name, f"{y_label} over {x_label}; last values {last}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
@@ -14,8 +13,9 @@ from synreid.report.entries import Study
 from synreid.report.reader import Reader, mapping, wrong
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
+from synreid.stage.metrics import read_metrics
 
-__all__ = ["Study", "learning_curves", "read_lines", "read_study"]
+__all__ = ["Study", "learning_curves", "read_study"]
 
 STUDY = "study.json"
 SELECTIONS = {"selection": "made pictures", "selection_variations": "variations"}
@@ -79,7 +79,7 @@ def learning_curves(study: Study, key: str, points: int = 60) -> dict[str, tuple
         steps: list[float] = []
         values: list[float] = []
         for path in sorted((study.folder / "reid" / arm.name).glob("*/metrics.jsonl")):
-            for line in read_lines(path):
+            for line in read_metrics(path.parent):
                 step, value = line.get("step"), line.get(key)
                 if isinstance(step, int | float) and isinstance(value, int | float) and math.isfinite(value):
                     steps.append(step)
@@ -96,16 +96,3 @@ def _windows(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.nda
     used = counts > 0
     sums = [np.bincount(window, weights=of, minlength=points)[used] / counts[used] for of in (steps, values)]
     return sums[0], sums[1]
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON-lines file up to its first damaged line (a run that was cut off leaves one)."""
-    lines: list[dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):  # cut off or damaged
-            break
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 WIDTH = 360.0  # units of the viewBox; one unit is one CSS pixel on a phone, so text is drawn at its true size there
 INK, SOFT, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
@@ -87,6 +89,21 @@ def blank(height: float, left: float = 0, right: float = 0, top: float = 4, bott
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     box = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
     return figure, figure.add_axes(box)
+
+
+def curve(axes: Axes, x: Sequence[float] | np.ndarray, y: np.ndarray, style: Line, **own: Any) -> None:
+    """Draw a curve in its style; `own` are matplotlib's further options of the line."""
+    dashes = style.dash or (None, None)
+    axes.plot(x, y, color=style.colour, dashes=dashes, linewidth=1.7, marker=style.marker, **own)
+
+
+def frame_curves(axes: Axes, x_label: str) -> None:
+    """Give curves their frame: level lines with few numbers, and no line at the left."""
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xlabel(x_label)
 
 
 def to_svg(figure: Figure, name: str, label: str) -> Markup:

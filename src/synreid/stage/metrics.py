@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from synreid.stage.files import write_text
 
@@ -19,6 +18,8 @@ class MetricsLog:
     """Appends one line a step; a resumed stage gives `resume_step` and later lines are dropped."""
 
     def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # here, since who only reads curves needs no torch
+
         self.path = folder / FILE
         kept = [line for line in read_metrics(folder) if resume_step is not None and line["step"] <= resume_step]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -49,14 +50,16 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a stage's metrics, oldest first; a last line that was cut off is left out."""
+    """Return the lines of a stage's metrics, oldest first, up to the first damaged one: a run cut off leaves one."""
     path = folder / FILE
     if not path.exists():
         return []
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines: list[dict[str, Any]] = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
-        except (ValueError, RecursionError):  # cut off or damaged
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        if isinstance(line, dict):
+            lines.append(line)
     return lines

@@ -23,7 +23,7 @@ from synreid.generate.persons import make_persons
 from synreid.generate.quality import FILE as QUALITY
 from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
-from synreid.label.strategies import TAUGHT
+from synreid.label.names import TAUGHT
 from synreid.quality.origin import origin_auc
 from synreid.reid.embed import ReidEmbedder
 from synreid.reid.options import ReidOptions
