@@ -31,8 +31,9 @@ import torch
 from scipy import ndimage, signal, special
 
 from synreid.generate.generator import Generator
-from synreid.generate.network import architecture, generator_place, load_generator, new_generator
+from synreid.generate.network import architecture, load_generator, new_generator
 from synreid.generate.options import GanOptions
+from synreid.generate.place import generator_place
 from synreid.generate.stylegan3 import StyleGAN3
 from synreid.stage.errors import UserError
 from synreid.stage.files import write_json

@@ -27,7 +27,8 @@ from synreid.data.scan import open_data
 from synreid.data.street.options import StreetOptions
 from synreid.data.street.write import draw_street
 from synreid.data.table import pick
-from synreid.generate.network import generator_place, load_generator
+from synreid.generate.network import load_generator
+from synreid.generate.place import generator_place
 from synreid.invert.encoder import new_encoder
 from synreid.invert.latents import Inversion
 from synreid.invert.options import EncoderOptions, RefineOptions

@@ -13,7 +13,7 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from synreid.generate.network import generator_fingerprint, generator_place
+from synreid.generate.place import generator_fingerprint, generator_place
 from synreid.invert.layer_figure import draw_layers
 from synreid.invert.layer_options import LayerOptions
 from synreid.invert.layer_stage import read_layers, show_layers

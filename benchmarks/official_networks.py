@@ -31,8 +31,9 @@ from torch.nn import functional as F
 
 from synreid.generate.discriminator import DiscriminatorBlock
 from synreid.generate.layers import activate, blur
-from synreid.generate.network import DISCRIMINATOR, load_discriminator, load_generator
+from synreid.generate.network import load_discriminator, load_generator
 from synreid.generate.official import import_official
+from synreid.generate.place import DISCRIMINATOR
 from synreid.stage.files import write_json
 from synreid.stage.log import say
 from synreid.stage.machine import machine

@@ -25,7 +25,7 @@ from synreid.stage.files import read_json, write_json
 from synreid.stage.log import say
 from synreid.stage.machine import machine
 from synreid.study.recipe import load_recipe
-from synreid.study.run import JUDGE_SHARE
+from synreid.study.work import JUDGE_SHARE
 
 PICTURES = 2000  # of each kind, at most
 RESULTS = Path(__file__).parent.parent / "results" / "studies"

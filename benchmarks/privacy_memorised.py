@@ -22,8 +22,8 @@ from synreid.data.scan import open_data
 from synreid.data.street.options import StreetOptions
 from synreid.data.street.write import draw_street
 from synreid.data.table import pick, rows
-from synreid.generate.network import generator_fingerprint
 from synreid.generate.options import GanOptions
+from synreid.generate.place import generator_fingerprint
 from synreid.generate.train import train_gan
 from synreid.stage.files import write_json
 from synreid.stage.machine import machine

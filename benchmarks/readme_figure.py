@@ -14,9 +14,9 @@ from synreid.data.pixels import read_picture, resize
 from synreid.data.sheets import sheet, write_picture
 from synreid.data.street.options import StreetOptions
 from synreid.data.street.write import draw_street
-from synreid.generate.network import SHIPPED
 from synreid.generate.options import PersonOptions
 from synreid.generate.persons import make, plan
+from synreid.generate.place import SHIPPED
 from synreid.generate.sample import StyleSampler
 
 PERSONS, IMAGES = 6, 8

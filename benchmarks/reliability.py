@@ -181,7 +181,7 @@ def differences(expected: Any, found: Any, place: str = "") -> list[str]:
 def killed(kills: int, folder: Path) -> dict[str, Any]:
     """Kill studies until that many kills have been made, and return whether each ended with the undisturbed one's."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["synreid.study.run", "synreid.study.engine", "synreid.report.page"])
+    context.set_forkserver_preload(["synreid.study.work", "synreid.study.engine", "synreid.report.page"])
     rng = np.random.default_rng(SEED)
     data, recipe = draw_street(folder / "street", STREET), folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(RECIPE))

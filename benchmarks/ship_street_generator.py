@@ -24,8 +24,9 @@ from synreid.data.street.options import StreetOptions
 from synreid.data.street.write import draw_street
 from synreid.data.table import column, from_columns
 from synreid.features.embedders import OsnetEmbedder
-from synreid.generate.network import DISCRIMINATOR, GENERATOR, PICTURES, SHIPPED, halve
+from synreid.generate.network import halve
 from synreid.generate.options import GanOptions
+from synreid.generate.place import DISCRIMINATOR, GENERATOR, PICTURES, SHIPPED
 from synreid.generate.quality import distance
 from synreid.generate.train import train_gan
 from synreid.stage.files import read_json, write_json, write_text

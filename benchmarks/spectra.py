@@ -18,7 +18,8 @@ import torch
 
 from synreid.data.pixels import pixels
 from synreid.data.table import TABLE, read_table, rows, spread
-from synreid.generate.network import generator_fingerprint, load_generator
+from synreid.generate.network import load_generator
+from synreid.generate.place import generator_fingerprint
 from synreid.invert.latents import load_latents, show
 from synreid.stage.files import write_json
 from synreid.stage.log import say

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from synreid.generate.augment import transforms_of
 from synreid.generate.feed import Feed
-from synreid.generate.network import SHIPPED
 from synreid.generate.options import GanOptions, PersonOptions
 from synreid.generate.persons import make_persons
+from synreid.generate.place import SHIPPED
 from synreid.generate.sample import BATCH, StyleSampler
 from synreid.generate.state import new_state
 from synreid.generate.train import _Training

@@ -25,8 +25,8 @@ from synreid.data.scan import open_data
 from synreid.data.splits import subset
 from synreid.data.table import pick
 from synreid.features.embedders import OsnetEmbedder
-from synreid.generate.network import SHIPPED
 from synreid.generate.options import GanOptions
+from synreid.generate.place import SHIPPED
 from synreid.generate.quality import distance
 from synreid.generate.train import train_gan
 from synreid.stage.files import read_json, write_json

@@ -37,8 +37,8 @@ from synreid.data.street.options import StreetOptions
 from synreid.data.street.write import draw_street
 from synreid.data.table import pick
 from synreid.generate import train
-from synreid.generate.network import GENERATOR
 from synreid.generate.options import GAN_PRESETS, GanOptions
+from synreid.generate.place import GENERATOR
 from synreid.generate.state import State
 from synreid.quality.metrics import frechet_name
 from synreid.stage.device import choose_device

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from synreid.cli.main import main
 from synreid.generate.discriminator import Discriminator
 from synreid.generate.generator import Generator
-from synreid.generate.network import learned_pictures, load_discriminator, load_generator, new_generator
+from synreid.generate.network import load_discriminator, load_generator, new_generator
 from synreid.generate.official import IMPORTED, import_official
 from synreid.generate.options import GanOptions
+from synreid.generate.place import learned_pictures
 from synreid.generate.sample import StyleSampler
 from synreid.generate.stylegan2 import StyleGAN2
 from synreid.stage.errors import UserError

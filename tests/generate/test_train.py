@@ -18,8 +18,9 @@ from synreid.data.table import column
 from synreid.generate import train as training
 from synreid.generate.feed import Round
 from synreid.generate.layers import upsample_repeating as upsample
-from synreid.generate.network import learned_pictures, load_discriminator, load_generator, new_generator
+from synreid.generate.network import load_discriminator, load_generator, new_generator
 from synreid.generate.options import GanOptions
+from synreid.generate.place import learned_pictures
 from synreid.generate.sample import StyleSampler
 from synreid.generate.state import new_state
 from synreid.generate.train import train_gan

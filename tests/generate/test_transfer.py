@@ -9,16 +9,9 @@ import torch
 from torch import Tensor
 
 from synreid.data.table import column
-from synreid.generate.network import (
-    LearnedPictures,
-    learned_pictures,
-    load_generator,
-    new_discriminator,
-    new_generator,
-    save_learned,
-    save_networks,
-)
+from synreid.generate.network import load_generator, new_discriminator, new_generator, save_networks
 from synreid.generate.options import GanOptions
+from synreid.generate.place import LearnedPictures, learned_pictures, save_learned
 from synreid.generate.train import train_gan
 from synreid.generate.transfer import carry_over, table
 from synreid.stage.errors import UserError

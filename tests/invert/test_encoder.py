@@ -8,8 +8,9 @@ import torch
 from safetensors import safe_open
 
 from synreid.generate.generator import Generator
-from synreid.generate.network import generator_fingerprint, load_generator, new_generator, save_network
+from synreid.generate.network import load_generator, new_generator, save_network
 from synreid.generate.options import GanOptions
+from synreid.generate.place import generator_fingerprint
 from synreid.invert.encoder import ENCODER, Encoder, load_encoder, mean_latent, new_encoder, save_encoder
 from synreid.invert.options import ENCODER_PRESETS, EncoderOptions
 from synreid.stage.errors import UserError

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from synreid.data.pixels import pixels
 from synreid.data.table import TABLE, column, concat, pick, read_table, rows, rows_by_person
-from synreid.generate.network import generator_fingerprint, load_generator
+from synreid.generate.network import load_generator
+from synreid.generate.place import generator_fingerprint
 from synreid.invert import latents as module
 from synreid.invert.encoder import ENCODER, load_encoder, new_encoder, save_encoder
 from synreid.invert.latents import LATENTS, Inversion, invert_pictures, load_latents, show

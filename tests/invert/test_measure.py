@@ -18,14 +18,8 @@ from synreid.data.scan import open_data
 from synreid.data.table import TABLE, column, from_columns, pick, read_table, rows
 from synreid.features.embedders import PixelEmbedder
 from synreid.features.ssim import ssim
-from synreid.generate.network import (
-    PICTURES,
-    LearnedPictures,
-    generator_fingerprint,
-    learned_pictures,
-    load_generator,
-    save_learned,
-)
+from synreid.generate.network import load_generator
+from synreid.generate.place import PICTURES, LearnedPictures, generator_fingerprint, learned_pictures, save_learned
 from synreid.invert import measure as module
 from synreid.invert.encoder import ENCODER, new_encoder, save_encoder
 from synreid.invert.latent_ranking import encode_pictures, joined, latent_ranking

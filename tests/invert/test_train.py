@@ -15,15 +15,9 @@ from safetensors.torch import load_file
 from synreid.cli.main import main
 from synreid.data.scan import open_data
 from synreid.data.table import column, concat, pick
-from synreid.generate.network import (
-    LearnedPictures,
-    learned_pictures,
-    load_generator,
-    new_generator,
-    save_learned,
-    save_network,
-)
+from synreid.generate.network import load_generator, new_generator, save_network
 from synreid.generate.options import GanOptions
+from synreid.generate.place import LearnedPictures, learned_pictures, save_learned
 from synreid.invert import train as training
 from synreid.invert.encoder import ENCODER, load_encoder
 from synreid.invert.options import EncoderOptions

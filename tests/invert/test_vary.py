@@ -16,8 +16,9 @@ from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import TABLE, column, from_columns, pick, read_table, write_table
 from synreid.generate.generator import Generator
-from synreid.generate.network import GENERATOR, generator_fingerprint, load_generator, new_generator, save_network
+from synreid.generate.network import load_generator, new_generator, save_network
 from synreid.generate.options import GanOptions
+from synreid.generate.place import GENERATOR, generator_fingerprint
 from synreid.invert.latents import HEADER, LATENTS, STAGE, VERSION, Latents, load_latents, show
 from synreid.invert.options import VaryOptions, Way
 from synreid.invert.vary import Variation, Varying, vary_persons

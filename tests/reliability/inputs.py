@@ -28,7 +28,7 @@ from synreid.cli.main import main
 from synreid.data.decode import read_picture
 from synreid.data.scan import open_data
 from synreid.data.table import pick
-from synreid.generate.network import GENERATOR, PICTURES, learned_pictures
+from synreid.generate.place import GENERATOR, PICTURES, learned_pictures
 from synreid.reid.backbone import build
 from synreid.reid.options import ReidOptions
 from synreid.reid.osnet import OSNet, load_onnx

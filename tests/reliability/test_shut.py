@@ -50,7 +50,7 @@ def test_import_opens_no_network() -> None:
         "import socket, sys\n"
         "def refuse(*args): sys.exit(f'the network was opened: {args[1:]}')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "import synreid, synreid.cli.main, synreid.study.run, synreid.reid.evaluate, synreid.features.registry\n"
+        "import synreid, synreid.cli.main, synreid.study.work, synreid.reid.evaluate, synreid.features.registry\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

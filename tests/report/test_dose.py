@@ -154,16 +154,29 @@ def test_each_model_has_lines_of_its_own(make_study: Callable[..., Path]) -> Non
     spoken = [part.split(":")[0] for part in figure.split('aria-label="')[1].split('"')[0].split(". ")[1].split("; ")]
     lines = ["real", "made-40", "made-80"], ["strong-real", "strong-made-40", "strong-made-80"]
     assert spoken == [*lines[0], *lines[1], "as-40", "as-80", "strong-as-40", "strong-as-80"]
-    legend = dose_figures.legend(sweeps)
+    legend = dose_figures.legend(study, sweeps)
     assert [name for _, name in legend[2:]] == ["control of persons", "control of strong-persons"]
     assert len({str(mark) for mark, _ in legend}) == 4
+
+
+def test_as_many_more_real_persons_are_a_line_of_their_own(make_study: Callable[..., Path]) -> None:
+    own, slope = sweep_of("", 40, 80)
+    own += [{"name": f"more-{amount}", "more_real": amount} for amount in (80, 40)]
+    results = [{"arm": arm["name"], "seed": 0, "map": 0.25} for arm in own]
+    study = read_study(make_study(arms=own, results=results, dose=[slope], differences=None))
+    sweeps = dose.sweeps_of(study)
+    figure = dose_figures.levels(study, sweeps, "map")
+    assert figure is not None and figure.index("more-40:") < figure.index("more-80:")
+    legend = dose_figures.legend(study, sweeps)
+    assert legend[-1][1] == "as many more real persons" and len({str(mark) for mark, _ in legend}) == 3
+    assert [arm.name for sweep in sweeps for arm in sweep.arms] == ["made-40", "made-80"]
 
 
 def test_sweeps_with_the_same_controls_share_their_line(make_study: Callable[..., Path]) -> None:
     (own, slope), (other, other_slope) = sweep_of("", 40, 80), sweep_of("", 40, 80, labels="-lsro")
     arms = list({arm["name"]: arm for arm in own + other}.values())
     study = read_study(make_study(arms=arms, dose=[slope, other_slope], differences=None))
-    legend = dose_figures.legend(dose.sweeps_of(study))
+    legend = dose_figures.legend(study, dose.sweeps_of(study))
     assert [name for _, name in legend] == ["persons", "persons-lsro", "real pictures, as many steps"]
 
 

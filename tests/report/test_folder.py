@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synreid.report.folder import learning_curves, read_study
+from synreid.report.folder import finished_report, learning_curves, read_study
+from synreid.report.page import write_report
 from synreid.stage.errors import UserError
 
 
@@ -20,6 +22,16 @@ def test_headline_is_the_largest_arm_against_its_matched_control(make_study: Cal
     assert (study.headline.arm, study.headline.against, study.headline.metric) == ("real+160", "real-steps", "map")
     assert study.base.name == "real"  # the resolution of the augmented arm, not the full one
     assert study.headline.verdict == ("above" if study.headline.low > 0 else "across")  # type: ignore[operator]
+
+
+def test_report_of_an_earlier_result_is_not_taken_for_a_finished_one(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    assert finished_report(folder) is None
+    written = write_report(folder)
+    assert finished_report(folder) == written
+    later = written.stat().st_mtime_ns + 1
+    os.utime(folder / "study.json", ns=(later, later))
+    assert finished_report(folder) is None
 
 
 @pytest.mark.parametrize(

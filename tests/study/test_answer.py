@@ -84,6 +84,32 @@ def test_holm_corrects_made_pictures_against_their_matched_controls_and_nothing_
     assert [row["p_holm"] for row in rows.values() if row not in family] == [None] * (len(rows) - 2)
 
 
+def test_holm_leaves_out_checks_and_more_real_persons() -> None:
+    extra = ["shuffled-labels", "more-real"]
+    arms = arms_of(recipe_from({"name": "x", "amounts": [10, 20], "extra": extra, "seeds": [0, 1, 2]}, "x"))
+    noise = np.random.default_rng(0)
+    scattered = [
+        {"arm": arm.name, "seed": seed, "map": noise.normal(0.3, 0.01), "rank1": 0.5} for arm in arms for seed in (0, 1)
+    ]
+    rows = rows_of(differences_of(arms, scattered))
+    assert ("shuffled-labels", "real-as-20") in rows and ("more-real-10", "real-as-10") in rows
+    corrected = {pair for pair, row in rows.items() if row["p_holm"] is not None}
+    assert corrected == {("persons-10", "real-as-10"), ("persons-20", "real-as-20")}
+
+
+def test_answer_says_what_as_many_more_real_persons_did() -> None:
+    arms = arms_of(recipe_from({"name": "x", "amounts": [10, 20], "extra": ["more-real"], "seeds": [0, 1]}, "x"))
+    values = {"persons-20": 0.012, "more-real-10": 0.5, "more-real-20": 0.04}
+    rows = [
+        {"arm": arm.name, "seed": seed, "map": 0.3 + values.get(arm.name, 0.0) * (1 + seed / 2), "rank1": 0.5}
+        for arm in arms
+        for seed in (0, 1)
+    ]
+    answer = answer_of(arms, differences_of(arms, rows), 2)
+    assert answer.startswith("Adding 20 artificial persons changed mAP by +1.5 points")
+    assert "As many more real persons changed it by +5.0 (-7.7 to +17.7)." in answer
+
+
 def test_seeds_needed_say_when_no_number_would_do() -> None:
     needed = seeds_needed_of(ARMS, differences_of(ARMS, results(0.02)))
     assert needed is not None

@@ -17,7 +17,7 @@ from synreid.data.scan import open_data
 from synreid.data.sheets import write_picture
 from synreid.data.table import TABLE, column, from_columns, pick, read_table, rows, write_table
 from synreid.features import registry
-from synreid.generate.network import LearnedPictures, learned_pictures, save_learned
+from synreid.generate.place import LearnedPictures, learned_pictures, save_learned
 from synreid.generate.sample import StyleSampler
 from synreid.quality.privacy import too_near
 from synreid.stage.errors import UserError

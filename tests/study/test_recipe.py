@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from synreid.generate.network import start_folder
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS, GanOptions, PersonOptions
+from synreid.generate.place import start_folder
 from synreid.invert.options import ENCODER_PRESETS, EncoderOptions
 from synreid.reid.options import PRESETS, ReidOptions
 from synreid.select.options import PRESETS as SELECT_PRESETS

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,10 @@ RECIPE: dict[str, object] = {
         "batch": 16,
         "precision": "fp32",
     },
+    "subset": {"identities": 6},
     "amounts": [4],
     "keep": 3,
-    "extra": ["synthetic-only", "shuffled-labels", "random-erasing"],
+    "extra": ["synthetic-only", "shuffled-labels", "random-erasing", "more-real"],
     "seeds": [0, 1],
     "reference": {
         "source": "somebody",
@@ -64,12 +66,13 @@ def study(tmp_path_factory: pytest.TempPathFactory, tiny_street: Path, write_rec
 def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None:
     result = read_json(study / "study.json")
     arms = {arm["name"]: arm for arm in result["arms"]}
-    train = len(pick(open_data(tiny_street), split="train"))
+    train = 6 * 8
     assert set(arms) == {
         "real",
         "real-full",
         "persons-4",
         "real-as-4",
+        "more-real-4",
         "synthetic-only",
         "shuffled-labels",
         "random-erasing",
@@ -77,7 +80,8 @@ def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None
     assert arms["persons-4"]["pictures_made"] == 12
     assert arms["real-as-4"]["steps"] == arms["persons-4"]["steps"] > arms["real"]["steps"]
     assert arms["real"]["pictures_real"] == train
-    assert len(result["results"]) == 14
+    assert arms["more-real-4"]["pictures_real"] == train + 12 and not arms["more-real-4"]["pictures_made"]
+    assert len(result["results"]) == 16
     assert all(0 <= row["map"] <= 1 for row in result["results"])
     assert "Adding 4 artificial persons changed mAP by" in result["answer"]
     assert 0 <= result["origin"]["auc"] <= 1
@@ -89,9 +93,23 @@ def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None
 
 def test_matched_arms_really_took_as_many_steps(study: Path) -> None:
     for seed in ("0", "1"):
-        folders = [study / "reid" / arm / seed for arm in ("persons-4", "real-as-4")]
-        steps = [yaml.safe_load((folder / "config.yaml").read_text())["steps"] for folder in folders]
-        assert steps[0] == steps[1]
+        folders = [study / "reid" / arm / seed for arm in ("persons-4", "real-as-4", "more-real-4")]
+        steps = {yaml.safe_load((folder / "config.yaml").read_text())["steps"] for folder in folders}
+        assert len(steps) == 1
+
+
+def test_more_real_persons_are_new_to_the_training(study: Path) -> None:
+    few, more = (read_json(study / "reid" / arm / "0" / "classes.json") for arm in ("real", "more-real-4"))
+    assert len(few) == 6 and len(more) == 10 and set(few) < set(more)
+
+
+def test_more_real_persons_than_there_are_stop_the_study_before_it_begins(
+    tiny_street: Path, tmp_path: Path, write_recipe: Callable[..., str]
+) -> None:
+    recipe = write_recipe(tmp_path, subset={"identities": 9})
+    with pytest.raises(UserError, match=r"4 more real persons with 3 pictures each .* leaves out 3 such persons"):
+        run_study(recipe, tiny_street, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_published_numbers_stand_beside_the_arms_that_do_the_same(study: Path) -> None:
@@ -111,8 +129,19 @@ def test_plan_is_what_was_run_and_finds_all_of_it(study: Path, tiny_street: Path
 
 
 def test_finished_study_runs_nothing_again(study: Path, tiny_street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synreid.study.run._Study.run", lambda self: pytest.fail("ran again"))
+    monkeypatch.setattr("synreid.study.work.StudyWork.run", lambda self: pytest.fail("ran again"))
     run_study(str(study.parent / "recipe.yaml"), tiny_street, study)
+
+
+def test_finished_study_needs_none_of_the_slow_libraries(study: Path, tiny_street: Path) -> None:
+    given = str(study.parent / "recipe.yaml"), str(tiny_street), str(study)
+    code = (
+        "import sys; from pathlib import Path; from synreid.study.run import run_study; "
+        "run_study(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])); "
+        "print([name for name in ('torch', 'timm', 'faiss', 'matplotlib', 'lpips') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_cut_off_study_goes_on_with_what_is_missing(
@@ -133,7 +162,7 @@ def test_cut_off_study_goes_on_with_what_is_missing(
         run_study(recipe, tiny_street, tmp_path / "out")
     assert not (tmp_path / "out" / "study.json").exists()
     run_study(recipe, tiny_street, tmp_path / "out")
-    assert len(trained) == 1 + 1 + 14  # the judge, the one cut off, and every training once
+    assert len(trained) == 1 + 1 + 16  # the judge, the one cut off, and every training once
     again, first = (read_json(folder / "study.json")["results"] for folder in (tmp_path / "out", study))
     assert [(row["arm"], row["seed"], row["map"]) for row in again] == [
         (row["arm"], row["seed"], row["map"]) for row in first
@@ -188,7 +217,7 @@ def test_other_labels_and_selections_are_arms_and_teachers_the_real_arms_models(
 ) -> None:
     anything = {"detector": "none", "identity": False, "duplicates": None, "least_pictures": 1}
     changes = {"labels": ["lsro", "slsr"], "selections": {"nothing": anything}}
-    recipe = write_recipe(tmp_path, **changes, extra=[], full_resolution=False, seeds=[0])
+    recipe = write_recipe(tmp_path, **changes, subset={}, extra=[], full_resolution=False, seeds=[0])
     study = run_study(recipe, tiny_street, tmp_path / "out", tiny_gan)
     result = read_json(study / "study.json")
     persons = result["data"]["train_identities"]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.table import TABLE, column, read_table
-from synreid.generate.network import GENERATOR, SHIPPED, generator_place
+from synreid.generate.place import GENERATOR, SHIPPED, generator_place
 from synreid.reid.gallery import gallery_table
 from synreid.reid.index import STAGE as INDEX
 from synreid.reid.index import open_index

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from synreid.generate.network import generator_place
 from synreid.generate.persons import GROUPS, layer_group
+from synreid.generate.place import generator_place
 from synreid.generate.sample import StyleSampler
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError

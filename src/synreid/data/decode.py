@@ -45,7 +45,7 @@ def read_picture(path: Path) -> np.ndarray:
             _check_head(path, image)
             if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # convert would copy it
     except PictureError:
         raise
     except UnidentifiedImageError as error:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from synreid.data.pixels import pixels
 from synreid.data.table import rows
 from synreid.features.embedders import EfficientNetLite0, Embedder
-from synreid.generate.network import SHIPPED, generator_place
+from synreid.generate.place import SHIPPED, generator_place
 from synreid.generate.quality import drawn_rows, samples
 from synreid.generate.sample import StyleSampler
 from synreid.quality.cached import cached_features, embedded

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -19,45 +15,20 @@ from synreid.generate.dcgan import DCGAN, DCGANDiscriminator
 from synreid.generate.discriminator import Discriminator
 from synreid.generate.generator import Generator
 from synreid.generate.options import GanOptions
+from synreid.generate.place import DISCRIMINATOR, GENERATOR, PICTURES, LearnedPictures, generator_file, save_learned
 from synreid.generate.stylegan2 import StyleGAN2
 from synreid.generate.stylegan3 import StyleGAN3
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
-from synreid.stage.fingerprint import file_digest, fingerprint
-from synreid.stage.folder import RUN, read_run
+from synreid.stage.fingerprint import file_digest
 from synreid.stage.tensors import DAMAGED, read_header, write_tensors
 
-GENERATOR = "generator.safetensors"
-DISCRIMINATOR = "discriminator.safetensors"
-PICTURES = "pictures.parquet"
 HEADER = "architecture"  # key of a network file's metadata
-UNLISTED = "unlisted"  # key of that file's metadata
-SHIPPED = Path(__file__).parent / "shipped"
 ARCHITECTURE = ("cfg", "height", "width", "w_dim", "map_depth", "cmax", "cbase", "noise", "edges", "cond")
 LARGEST = {"height": 4096, "width": 4096, "w_dim": 8192, "map_depth": 64, "cmax": 8192, "cbase": 2**20}
 """Sizes up to which a file is believed: a damaged one could ask for layers without end."""
 
 Network = TypeVar("Network", bound=nn.Module)
 AnyDiscriminator = Discriminator | DCGANDiscriminator
-
-
-@dataclass(frozen=True)
-class LearnedPictures:
-    """The SHA-256 digests of the pictures that a generator learned from, its predecessors' included.
-
-    `unlisted` names predecessors whose pictures nobody has listed, such as an imported file.
-    """
-
-    digests: frozenset[str]
-    unlisted: frozenset[str] = frozenset()
-
-    @property
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that name this set."""
-        return fingerprint(sorted(self.digests), sorted(self.unlisted))
-
-    def __or__(self, other: LearnedPictures) -> LearnedPictures:
-        return LearnedPictures(self.digests | other.digests, self.unlisted | other.unlisted)
 
 
 def new_generator(options: GanOptions, classes: Sequence[str] = ()) -> Generator:
@@ -72,33 +43,6 @@ def new_discriminator(options: GanOptions, classes: Sequence[str] = ()) -> AnyDi
     return kind(options, len(classes))
 
 
-def start_folder(start: str | None) -> Path | None:
-    """Return the folder that `start` names: a shipped generator (`street`) or a path. Raises UserError if neither."""
-    if start is None:
-        return None
-    folder = Path(start)
-    if not (folder / GENERATOR).exists() and (SHIPPED / start).is_dir():
-        folder = SHIPPED / start
-    if not (folder / GENERATOR).exists():
-        shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir())) if SHIPPED.is_dir() else "none"
-        raise UserError(f"{start} is neither a shipped generator ({shipped}) nor a folder with {GENERATOR}.")
-    return folder
-
-
-def generator_place(gan: Path) -> Path:
-    """Return where the generator lies that `gan` names: a shipped one, a finished run or import, or a snapshot's file.
-
-    Raises UserError for anything else.
-    """
-    if gan.suffix == ".safetensors" and gan.is_file():
-        return gan
-    folder = start_folder(str(gan))
-    assert folder is not None
-    if (folder / RUN).exists():
-        read_run(folder, "gan")
-    return folder
-
-
 def save_networks(
     folder: Path, options: GanOptions, generator: Generator, discriminator: AnyDiscriminator, learned: LearnedPictures
 ) -> dict[str, str]:
@@ -109,39 +53,10 @@ def save_networks(
     return {name: file_digest(folder / name) for name in (GENERATOR, DISCRIMINATOR, PICTURES)}
 
 
-def save_learned(folder: Path, learned: LearnedPictures) -> None:
-    """Write the list of pictures that a generator learned from."""
-    digests = pa.array([bytes.fromhex(digest) for digest in sorted(learned.digests)], pa.binary(32))
-    table = pa.table({"sha256": digests})
-    if learned.unlisted:
-        table = table.replace_schema_metadata({UNLISTED: json.dumps(sorted(learned.unlisted))})
-    with atomic_path(folder / PICTURES) as temporary:
-        pq.write_table(table, temporary, compression="none")
-
-
 def save_network(path: Path, network: nn.Module, options: GanOptions, classes: Sequence[str] = ()) -> None:
     """Write one network's weights, with what it takes to build it again in the file's header."""
     wanted = {**{name: getattr(options, name) for name in ARCHITECTURE}, "classes": list(classes)}
     write_tensors(path, network.state_dict(), HEADER, wanted)
-
-
-def learned_pictures(folder: Path) -> LearnedPictures:
-    """Return what the generator in `folder` learned from; raises UserError where the list is missing."""
-    path = folder / PICTURES
-    if not path.exists():
-        raise UserError(
-            f"{path} is missing, so nobody can tell which pictures this generator saw; "
-            "use one that gan train or gan import made."
-        )
-    try:
-        table = pq.read_table(path)
-        unlisted = json.loads((table.schema.metadata or {}).get(UNLISTED.encode(), b"[]"))
-        return LearnedPictures(frozenset(value.hex() for value in table["sha256"].to_pylist()), frozenset(unlisted))
-    except Exception as error:  # pyarrow raises many kinds for a damaged file
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}), so nobody can tell which pictures this generator saw; copy "
-            "or train it again."
-        ) from error
 
 
 def load_generator(folder: Path) -> Generator:
@@ -149,17 +64,12 @@ def load_generator(folder: Path) -> Generator:
 
     `folder` may also be the file of one snapshot. Raises UserError for a missing or damaged file.
     """
-    return _load(_file(Path(folder)), new_generator)
+    return _load(generator_file(Path(folder)), new_generator)
 
 
 def load_discriminator(folder: Path) -> AnyDiscriminator:
     """Return the discriminator in `folder`, as `load_generator` does."""
     return _load(Path(folder) / DISCRIMINATOR, new_discriminator)
-
-
-def generator_fingerprint(folder: Path) -> str:
-    """Return the first 16 hexadecimal digits of the generator's SHA-256; `folder` may be a snapshot's file."""
-    return file_digest(_file(Path(folder)))[:16]
 
 
 def architecture(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -185,10 +95,6 @@ def halve(folder: Path) -> None:
         path = folder / name
         tensors = {key: value.to(torch.float16) for key, value in load_file(path).items()}
         write_tensors(path, tensors, HEADER, read_header(path, HEADER))
-
-
-def _file(place: Path) -> Path:
-    return place if place.suffix == ".safetensors" else place / GENERATOR
 
 
 def _load(path: Path, kind: Callable[[GanOptions, Sequence[str]], Network]) -> Network:

@@ -18,18 +18,10 @@ from torch import Tensor, nn
 
 from synreid.generate.discriminator import Discriminator
 from synreid.generate.generator import Generator
-from synreid.generate.network import (
-    DISCRIMINATOR,
-    GENERATOR,
-    PICTURES,
-    LearnedPictures,
-    new_discriminator,
-    new_generator,
-    save_learned,
-    save_network,
-)
+from synreid.generate.network import new_discriminator, new_generator, save_network
 from synreid.generate.options import GanOptions
 from synreid.generate.pickles import PickledModule, PickledTensor, read_pickle
+from synreid.generate.place import DISCRIMINATOR, GENERATOR, PICTURES, LearnedPictures, save_learned
 from synreid.generate.stylegan2 import StyleGAN2
 from synreid.generate.stylegan3 import (
     CRITICAL,

@@ -21,8 +21,8 @@ import torch
 from synreid.data.pixels import picture_sha256
 from synreid.data.sheets import sheet, write_picture, write_pictures
 from synreid.data.table import TABLE, from_columns, write_table
-from synreid.generate.network import generator_place
 from synreid.generate.options import MOST_IMAGES, PersonOptions
+from synreid.generate.place import generator_place
 from synreid.generate.sample import StyleSampler
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from synreid.generate.generator import Generator
-from synreid.generate.network import generator_fingerprint, load_generator
+from synreid.generate.network import load_generator
+from synreid.generate.place import generator_fingerprint
 
 BATCH = 32  # every batch is padded to this size, since a network's rounding depends on it
 

@@ -17,9 +17,9 @@ from synreid.data.sheets import BLUE, sheet, shown_scale, titled, write_animatio
 from synreid.data.table import column, paths, table_fingerprint
 from synreid.features.embedders import Embedder, default_quality_embedder
 from synreid.generate.nearest import nearest_sheet
-from synreid.generate.network import PICTURES, generator_place, learned_pictures
 from synreid.generate.options import ShowOptions
 from synreid.generate.persons import GROUPS, layer_group
+from synreid.generate.place import PICTURES, generator_place, learned_pictures
 from synreid.generate.sample import StyleSampler
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError

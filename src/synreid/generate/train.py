@@ -28,15 +28,9 @@ from synreid.generate.feed import Feed, Round, classes_of
 from synreid.generate.generator import Generator, Mapping
 from synreid.generate.losses import PATH_LENGTH_DECAY, discriminator_loss, generator_loss, path_lengths, r1_penalty
 from synreid.generate.measure import was_aided
-from synreid.generate.network import (
-    LearnedPictures,
-    generator_fingerprint,
-    learned_pictures,
-    save_network,
-    save_networks,
-    start_folder,
-)
+from synreid.generate.network import save_network, save_networks
 from synreid.generate.options import GanOptions
+from synreid.generate.place import LearnedPictures, generator_fingerprint, learned_pictures, start_folder
 from synreid.generate.quality import Measurement
 from synreid.generate.state import new_state
 from synreid.generate.stylegan2 import resolutions

@@ -11,15 +11,9 @@ from torch import Tensor, nn
 
 from synreid.generate.discriminator import Discriminator
 from synreid.generate.generator import Generator
-from synreid.generate.network import (
-    DISCRIMINATOR,
-    GENERATOR,
-    AnyDiscriminator,
-    architecture,
-    load_discriminator,
-    load_generator,
-)
+from synreid.generate.network import AnyDiscriminator, architecture, load_discriminator, load_generator
 from synreid.generate.options import GanOptions
+from synreid.generate.place import DISCRIMINATOR, GENERATOR
 from synreid.generate.stylegan2 import StyleGAN2
 from synreid.stage.errors import UserError
 

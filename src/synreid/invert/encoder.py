@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synreid.generate.generator import Generator
-from synreid.generate.network import generator_fingerprint
 from synreid.generate.persons import layer_group
+from synreid.generate.place import generator_fingerprint
 from synreid.invert.options import EncoderOptions
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import file_digest

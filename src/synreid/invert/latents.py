@@ -20,7 +20,8 @@ from synreid.data.pixels import pixels
 from synreid.data.sheets import sheet, shown_scale, write_picture
 from synreid.data.table import TABLE, column, read_table, rows_by_person, spread, table_fingerprint, write_table
 from synreid.generate.generator import Generator
-from synreid.generate.network import generator_fingerprint, generator_place, load_generator
+from synreid.generate.network import load_generator
+from synreid.generate.place import generator_fingerprint, generator_place
 from synreid.generate.sample import BATCH, filled, from_uint8, to_uint8
 from synreid.invert.encoder import Encoder, encoder_fingerprint, load_encoder, mean_latent
 from synreid.invert.losses import InversionLosses, check_losses

@@ -9,7 +9,7 @@ from typing import Any
 from synreid.data.sheets import write_picture
 from synreid.features.embedders import default_identity_embedder
 from synreid.features.pose import default_key_points
-from synreid.generate.network import generator_place
+from synreid.generate.place import generator_place
 from synreid.generate.sample import StyleSampler
 from synreid.invert.layer_figure import draw_layers, layer_sheet
 from synreid.invert.layer_options import LayerOptions

@@ -22,13 +22,8 @@ from synreid.data.sheets import sheet, shown_scale, titled, write_picture
 from synreid.data.table import TABLE, column, paths, pick, read_table, rows, spread, table_fingerprint
 from synreid.features import ssim
 from synreid.features.embedders import Embedder, default_identity_embedder, embedder_by_name
-from synreid.generate.network import (
-    PICTURES,
-    generator_fingerprint,
-    generator_place,
-    learned_pictures,
-    load_generator,
-)
+from synreid.generate.network import load_generator
+from synreid.generate.place import PICTURES, generator_fingerprint, generator_place, learned_pictures
 from synreid.invert.encoder import encoder_fingerprint, load_encoder, mean_latent
 from synreid.invert.latent_ranking import encode_pictures, latent_ranking, unit
 from synreid.invert.latents import PARTS, Inversion, invert_pictures, load_latents, show

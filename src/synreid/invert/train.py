@@ -26,13 +26,13 @@ from synreid.data.sheets import sheet, shown_scale, write_picture
 from synreid.data.splits import TEST, subset
 from synreid.data.table import column, paths, pick, rows, spread, table_fingerprint
 from synreid.generate.generator import Generator
-from synreid.generate.network import (
+from synreid.generate.network import load_generator
+from synreid.generate.place import (
     PICTURES,
     LearnedPictures,
     generator_fingerprint,
     generator_place,
     learned_pictures,
-    load_generator,
     save_learned,
 )
 from synreid.generate.sample import from_uint8, to_uint8

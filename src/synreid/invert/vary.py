@@ -20,8 +20,9 @@ from synreid.data.pixels import picture_sha256, pixels
 from synreid.data.sheets import BLUE, sheet, shown_scale, write_picture, write_pictures
 from synreid.data.table import TABLE, column, from_columns, pick, rows, rows_by_person, write_table
 from synreid.generate.generator import Generator
-from synreid.generate.network import generator_fingerprint, generator_place, load_generator
+from synreid.generate.network import load_generator
 from synreid.generate.persons import layer_group
+from synreid.generate.place import generator_fingerprint, generator_place
 from synreid.invert.directions import camera_differences, pca, sefa
 from synreid.invert.encoder import check_styles
 from synreid.invert.latents import STAGE, Latents, invert_pictures, load_latents, show

@@ -23,10 +23,10 @@ from synreid.reid.optimise import set_rates
 from synreid.reid.options import ReidOptions
 from synreid.reid.osnet import OSNet, unfold
 from synreid.reid.prepare import prepare
+from synreid.reid.pretrained import weights_input
 from synreid.reid.sampler import sampler_for
 from synreid.reid.seeds import DROPOUT, seed_torch
 from synreid.reid.state import CHECKPOINT, Training, enter, save
-from synreid.reid.weights import weights_input
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, write_json

@@ -1,4 +1,4 @@
-"""Weights that a backbone starts from: a user's file, or one that the features room knows by name."""
+"""Loads the weights that a backbone starts from."""
 
 from __future__ import annotations
 
@@ -9,31 +9,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from synreid.features import registry
 from synreid.reid.batches import MEAN, STD
 from synreid.reid.options import ReidOptions
 from synreid.reid.osnet import OSNet, load_onnx
+from synreid.reid.pretrained import weights_file
 from synreid.stage.errors import UserError
-from synreid.stage.fingerprint import file_digest
 from synreid.stage.log import warn
-
-NAMED = {"imagenet": ("tf_efficientnet_lite0", "efficientnet-lite0"), "msmt17": ("osnet_x0_25", "osnet-x0.25-msmt17")}
-"""Values of `pretrained` that name weights: the backbone they are of, and their name in the registry."""
-
-
-def weights_input(options: ReidOptions) -> dict[str, str]:
-    """Return what a training's fingerprint takes in of the weights that it starts from: nothing, or their digest.
-
-    Raises UserError where they cannot be had.
-    """
-    if options.pretrained in (None, "timm"):
-        return {}
-    return {"pretrained": file_digest(_file(options))}
 
 
 def load_pretrained(backbone: nn.Module, options: ReidOptions) -> None:
     """Load the weights that `options.pretrained` names or is the file of; UserError where they cannot be had."""
-    path = _file(options)
+    path = weights_file(options)
     if options.pretrained == "imagenet":
         _load_efficientnet(backbone)
     elif path.suffix == ".onnx":
@@ -44,21 +30,6 @@ def load_pretrained(backbone: nn.Module, options: ReidOptions) -> None:
         load_onnx(backbone, path)
     else:
         load_backbone_weights(backbone, path)
-
-
-def _file(options: ReidOptions) -> Path:
-    name = str(options.pretrained)
-    if name not in NAMED:
-        if not Path(name).is_file():
-            raise UserError(f"{name}, the backbone's pretrained weights, does not exist; check the name.")
-        return Path(name)
-    backbone, entry = NAMED[name]
-    if options.backbone != backbone:
-        raise UserError(
-            f"pretrained is '{name}', whose weights are {backbone}'s, but the backbone is {options.backbone}; "
-            "choose that backbone, or give a file."
-        )
-    return registry.locate(entry)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from synreid.report.entries import Arm, Published, Study
 from synreid.report.words import METRIC_NAMES, interval, mean_sd, points
 
 HEIGHT = 250.0
+MORE_REAL = svg.Line(svg.ABOVE, (6, 1.5, 1.5, 1.5), "^")
 CONTROL = svg.Line(svg.SOFT, (4, 2), "s")
 THEIRS = svg.Line(svg.BELOW, (1.5, 1.8), "D")
 
@@ -47,6 +48,12 @@ def controls_of(sweeps: Sequence[Sweep]) -> list[Controls]:
     ]
 
 
+def more_real_of(study: Study) -> list[tuple[int, Arm]]:
+    """Return the arms that add real persons instead of artificial ones, by their number, of the recipe's own model."""
+    found = [(arm.more_real, arm) for arm in study.arms if arm.more_real and arm.baseline is None]
+    return sorted(found, key=lambda entry: entry[0])
+
+
 def levels(study: Study, sweeps: Sequence[Sweep], metric: str) -> Markup | None:
     """Return a measure over the amount: the mean over the seeds in a band of one deviation, and the controls'.
 
@@ -54,6 +61,7 @@ def levels(study: Study, sweeps: Sequence[Sweep], metric: str) -> Markup | None:
     """
     drawn = [([(arm.amount, arm) for arm in sweep.arms], svg.line_style(i), False) for i, sweep in enumerate(sweeps)]
     drawn += [(controls.arms, controls.style, True) for controls in controls_of(sweeps)]
+    drawn += [(more, MORE_REAL, True)] if (more := more_real_of(study)) else []
     spoken = []
     with svg.house_style():
         figure, axes = _blank()
@@ -153,13 +161,15 @@ def beside_published(study: Study, published: Published, metric: str) -> Markup 
         return svg.to_svg(figure, f"published-{metric}", f"Published changes over the amount. {spoken}")
 
 
-def legend(sweeps: Sequence[Sweep]) -> list[tuple[Markup, str]]:
+def legend(study: Study, sweeps: Sequence[Sweep]) -> list[tuple[Markup, str]]:
     """Return swatch and name of each line of `levels`."""
     kinds = [(svg.swatch(index, "amounts"), sweep.of) for index, sweep in enumerate(sweeps)]
     lines = controls_of(sweeps)
     for index, controls in enumerate(lines):
         name = "real pictures, as many steps" if len(lines) == 1 else f"control of {' and '.join(controls.of)}"
         kinds.append((svg.swatch_of(controls.style, f"amounts-control-{index}", hollow=True), name))
+    if more_real_of(study):
+        kinds.append((svg.swatch_of(MORE_REAL, "amounts-more-real", hollow=True), "as many more real persons"))
     return kinds
 
 

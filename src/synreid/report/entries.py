@@ -26,7 +26,8 @@ class Selection:
 class Arm:
     """One arm of a study: what its models were trained with.
 
-    `baseline` names the re-ID model where it is another one than the recipe's own.
+    `more_real` counts real persons whom the other arms do not have; `baseline` names the re-ID model where it is not
+    the recipe's own.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Arm:
     steps: int | None
     headline: bool = False
     variations: int = 0
+    more_real: int = 0
     labels: str = "new-identity"
     baseline: str | None = None
 

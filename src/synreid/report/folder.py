@@ -15,9 +15,10 @@ from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 from synreid.stage.metrics import read_metrics
 
-__all__ = ["Study", "learning_curves", "read_study"]
+__all__ = ["Study", "finished_report", "learning_curves", "read_study"]
 
 STUDY = "study.json"
+REPORT = "report.html"
 SELECTIONS = {"selection": "made pictures", "selection_variations": "variations"}
 BY = "selection_by_"  # and the name of other rules that chose among the same made pictures
 CALIBRATION = ("threshold", "good", "passes", "auc", "low", "high")
@@ -58,6 +59,12 @@ def read_study(folder: Path) -> Study:
         started=None if raw.get("started") is None else str(raw["started"]),
         finished=None if raw.get("finished") is None else str(raw["finished"]),
     )
+
+
+def finished_report(folder: Path) -> Path | None:
+    """Return the report in a study's folder, or None where there is none of the study as it is now."""
+    report, study = Path(folder) / REPORT, Path(folder) / STUDY
+    return report if report.exists() and report.stat().st_mtime_ns >= study.stat().st_mtime_ns else None
 
 
 def _selections(raw: dict[str, Any], path: Path) -> dict[str, str]:

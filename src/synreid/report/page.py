@@ -14,7 +14,7 @@ from synreid.report import answers, cost, dose, dose_figures, figures, statement
 from synreid.report.audit import audits_of
 from synreid.report.entries import Study
 from synreid.report.facts import configurations, facts_of, is_drawn, subset_words
-from synreid.report.folder import learning_curves, read_study
+from synreid.report.folder import REPORT, learning_curves, read_study
 from synreid.report.ranked import ranked_lists
 from synreid.report.sheets import sheets_of
 from synreid.stage.files import write_text
@@ -40,7 +40,7 @@ def write_report(study_folder: Path, out: Path | None = None, watts: float | Non
     """
     study = read_study(study_folder)
     folder = tables_of(study.folder, out)
-    out = Path(out) if out is not None else study.folder / "report.html"
+    out = Path(out) if out is not None else study.folder / REPORT
     context = page_context(study, watts) | {"tables_folder": folder.name}
     page = render("report.html.j2", context)
     for table in context["tables"].values():
@@ -138,7 +138,7 @@ def _dose(study: Study, sweeps: list[dose.Sweep]) -> dict[str, Any]:
     return {
         "answer": dose.dose_answer(study, sweeps),
         "figures": _drawn(charts) if sweeps else [],
-        "legend": dose_figures.legend(sweeps),
+        "legend": dose_figures.legend(study, sweeps),
     }
 
 

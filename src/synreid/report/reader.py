@@ -128,6 +128,7 @@ class Reader:
             steps=self.count(raw, "steps", where),
             headline=bool(raw.get("headline")),
             variations=self.count(raw, "variations", where) or 0,
+            more_real=self.count(raw, "more_real", where) or 0,
             labels=str(raw.get("labels") or "new-identity"),
             baseline=str(raw["baseline"]) if raw.get("baseline") else None,
         )

@@ -115,8 +115,11 @@ def _over_persons(treated: QueryScores | None, control: QueryScores | None, metr
 
 
 def _family(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the differences of arms of made pictures against their matched controls."""
-    matched = {(arm.name, matched_control(arm, arms)) for arm in arms}
+    """Return the differences of arms of made pictures against their matched controls.
+
+    Shuffled labels are a check of the others, not a way that anyone would choose.
+    """
+    matched = {(arm.name, matched_control(arm, arms)) for arm in arms if arm.labels != "shuffled"}
     return [row for row in differences if (row["arm"], row["against"]) in matched]
 
 
@@ -181,7 +184,8 @@ def answer_of(
     verdict = "they helped" if low > 0 else "they did harm" if high < 0 else "no effect is shown"
     caution = "" if seeds >= SEEDS_FOR_A_CLAIM else " This is a look, not a claim: a claim takes five seeds or more."
     interval = f"95 % interval {low:+.1f} to {high:+.1f}, {seeds} seeds, given this generator"
-    return f"{what} {control} ({interval}): {verdict}.{caution}{_baselines_text(arms, differences)}{_slope_text(dose)}"
+    found = f"{what} {control} ({interval}): {verdict}.{caution}"
+    return found + _more_real_text(arms, differences) + _baselines_text(arms, differences) + _slope_text(dose)
 
 
 def _baselines_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
@@ -199,6 +203,18 @@ def _baselines_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) 
         mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
         said.append(f" With the model {arm.baseline}: {mean:+.1f} ({low:+.1f} to {high:+.1f}).")
     return "".join(said)
+
+
+def _more_real_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
+    """Return what as many more real persons did for the recipe's own re-ID model."""
+    most = headline_arm(arms).persons
+    arm = next((arm for arm in arms if arm.more_real and arm.more_real == most and arm.baseline is None), None)
+    if arm is None:
+        return ""
+    pair = (arm.name, arm.against[0], "map")
+    row = next(row for row in differences if (row["arm"], row["against"], row["metric"]) == pair)
+    mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
+    return f" As many more real persons changed it by {mean:+.1f} ({low:+.1f} to {high:+.1f})."
 
 
 def _slope_text(dose: Sequence[dict[str, Any]]) -> str:

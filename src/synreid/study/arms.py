@@ -19,7 +19,8 @@ from synreid.study.recipe import PersonArm, Recipe
 class Arm:
     """One way to train.
 
-    `persons` artificial persons are added (0: none), or `variations` pictures of each real person, out of `pool`.
+    `persons` artificial persons are added (0: none), or `variations` pictures of each real person, out of `pool`, or
+    `more_real` persons whom the subset leaves out.
     `steps_of` names the arm whose number of optimisation steps this one takes, `changes` are options of training that
     differ. `baseline` names one of the recipe's other re-ID models, which it trains instead of the recipe's own.
     `against` names the arms that it is compared with. Pools are persons, persons-by-NAME for each other selection,
@@ -30,6 +31,7 @@ class Arm:
     title: str
     persons: int = 0
     variations: int = 0
+    more_real: int = 0
     pool: str = "persons"
     real: bool = True
     resolution: Literal["full", "generator"] = "generator"
@@ -42,9 +44,15 @@ class Arm:
     @property
     def control(self) -> bool:
         """Whether the arm is there for others to be held against."""
-        return not self.persons and not self.variations
+        return not self.augmented and not self.more_real
+
+    @property
+    def augmented(self) -> bool:
+        """Whether made pictures are added."""
+        return bool(self.persons or self.variations)
 
 
+MORE_REAL = "more-real"
 SOFT = {"smoothed": "smoothed labels", "mixture": "labels of all parents", "teacher": "a teacher's labels"}
 
 
@@ -69,12 +77,18 @@ def arms_of(recipe: Recipe) -> list[Arm]:
 
 
 def amount_arms(recipe: Recipe) -> list[Arm]:
-    """Return, for each amount of persons, the arm that adds them and its control of as many steps."""
+    """Return, for each amount of persons, the arm that adds them, its control of as many steps, and what `extra` adds.
+
+    That is the arm of as many more real persons, which says what artificial ones could do at best.
+    """
     arms = []
     for amount in sorted(recipe.amounts):
         added, matched = f"persons-{amount}", f"real-as-{amount}"
         arms.append(Arm(added, f"real + {amount} artificial persons", persons=amount, against=(matched, "real")))
         arms.append(Arm(matched, f"real, as many steps as with {amount} persons", steps_of=added, against=("real",)))
+        if MORE_REAL in recipe.extra:
+            title = f"real + {amount} more real persons"
+            arms.append(Arm(f"{MORE_REAL}-{amount}", title, more_real=amount, against=(matched, added)))
     return arms
 
 
@@ -206,7 +220,7 @@ def extra_arms(recipe: Recipe) -> list[Arm]:
             against=(added, matched),
         ),
     }
-    return [extra[name] for name in recipe.extra]
+    return [extra[name] for name in recipe.extra if name != MORE_REAL]
 
 
 def draw_persons(kept: pa.Table, amount: int, pictures: int, seed: int) -> pa.Table:
@@ -226,6 +240,22 @@ def draw_persons(kept: pa.Table, amount: int, pictures: int, seed: int) -> pa.Ta
     chosen = np.random.default_rng((seed, 11)).permutation(enough)[:amount]
     index = np.concatenate([np.flatnonzero(pids == name)[:pictures] for name in sorted(chosen)])
     return rows(kept, index)
+
+
+def draw_real(others: pa.Table, amount: int, pictures: int, seed: int) -> pa.Table:
+    """Return `pictures` pictures of each of `amount` real persons of `others`, both drawn by `seed`.
+
+    A smaller amount lies within a larger one. Raises UserError when too few persons have that many pictures.
+    """
+    rng = np.random.default_rng((seed, 13))
+    drawn = [rng.permutation(own)[:pictures] for own in rows_by_person(others).values() if len(own) >= pictures]
+    if len(drawn) < amount:
+        raise UserError(
+            f"{amount} more real persons with {pictures} pictures each are to be added, but the subset leaves out "
+            f"{len(drawn)} such persons; lower amounts or keep, take a smaller subset, or leave more-real out of extra."
+        )
+    chosen = rng.permutation(len(drawn))[:amount]
+    return rows(others, np.sort(np.concatenate([drawn[place] for place in chosen])))
 
 
 def draw_variations(pool: pa.Table, amount: int, seed: int) -> pa.Table:

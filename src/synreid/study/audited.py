@@ -11,14 +11,7 @@ import numpy as np
 
 from synreid.data.pixels import pixels, read_picture
 from synreid.data.table import column, paths, table_fingerprint
-from synreid.generate.network import (
-    GENERATOR,
-    PICTURES,
-    SHIPPED,
-    LearnedPictures,
-    generator_place,
-    learned_pictures,
-)
+from synreid.generate.place import GENERATOR, PICTURES, SHIPPED, LearnedPictures, generator_place, learned_pictures
 from synreid.generate.quality import samples
 from synreid.generate.sample import StyleSampler
 from synreid.select.made import made_pictures

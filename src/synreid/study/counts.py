@@ -28,7 +28,7 @@ class Counts:
 
     def real(self, arm: Arm) -> int:
         """Return how many real pictures the arm trains on."""
-        return self.pictures if arm.real else 0
+        return (self.pictures if arm.real else 0) + arm.more_real * self.recipe.keep
 
     def made(self, arm: Arm) -> int:
         """Return how many made pictures the arm asks for, which its steps are worked out of."""

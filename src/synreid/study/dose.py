@@ -19,7 +19,7 @@ def matched_control(arm: Arm, arms: Sequence[Arm]) -> str | None:
 
     Only an arm of made pictures beside real ones has one.
     """
-    if arm.control or not arm.real:
+    if not arm.augmented or not arm.real:
         return None
     matched = {other.name for other in arms if other.control and other.steps_of is not None and not other.changes}
     return next((name for name in arm.against if name in matched), None)

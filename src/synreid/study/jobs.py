@@ -8,11 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synreid.data.table import pick
-from synreid.reid.command import run_command
-from synreid.reid.evaluate import evaluate_model
 from synreid.reid.options import ReidOptions
-from synreid.reid.train import train
 from synreid.stage.files import read_json
 from synreid.stage.folder import RUN
 
@@ -42,6 +38,11 @@ class Job:
 
 def run_job(job: Job) -> dict[str, Any]:
     """Train and evaluate, as far as that is not done yet, and return arm, seed, measures in [0, 1] and seconds."""
+    from synreid.data.table import pick
+    from synreid.reid.command import run_command
+    from synreid.reid.evaluate import evaluate_model
+    from synreid.reid.train import train  # with PyTorch: seconds, which a finished study does not ask for
+
     if job.command is not None:
         query, gallery = (pick(job.test, split=split) for split in ("query", "gallery"))
         real = job.real if job.real is not None else job.test.slice(0, 0)

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from synreid.data.splits import subset
 from synreid.data.table import column, pick
-from synreid.generate.network import generator_place, load_generator
+from synreid.generate.network import load_generator
+from synreid.generate.place import generator_place
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps
 from synreid.stage.errors import UserError
@@ -22,9 +23,9 @@ from synreid.study.arms import Arm
 from synreid.study.counts import Counts, counts_of
 from synreid.study.recipe import Recipe
 from synreid.study.request import Request, chosen_persons, read_request
-from synreid.study.run import CALIBRATED, JUDGE_SHARE
 from synreid.study.sizes import decoded_bytes, disk_bytes, embedded_share, largest_bytes
 from synreid.study.trial import StepSeconds, try_steps
+from synreid.study.work import CALIBRATED, JUDGE_SHARE
 
 
 @dataclass(frozen=True)

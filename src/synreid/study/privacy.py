@@ -14,7 +14,7 @@ from synreid.data.pixels import picture_sha256, pixels
 from synreid.data.sheets import write_picture
 from synreid.data.table import column, pick, rows, table_fingerprint
 from synreid.features.embedders import Embedder, PixelEmbedder, default_identity_embedder, default_quality_embedder
-from synreid.generate.network import LearnedPictures
+from synreid.generate.place import LearnedPictures
 from synreid.quality.privacy import LEAST_HELD_OUT, distances, flags, privacy_table, summarize
 from synreid.quality.privacy_sheet import privacy_sheet
 from synreid.stage.errors import UserError

@@ -24,7 +24,7 @@ from synreid.stage.files import read_yaml
 from synreid.study.reference import Reference
 
 SHIPPED = Path(__file__).parent / "recipes"
-ExtraArm = Literal["random-erasing", "colour-jitter", "synthetic-only", "shuffled-labels"]
+ExtraArm = Literal["random-erasing", "colour-jitter", "synthetic-only", "shuffled-labels", "more-real"]
 AUGMENTED = {"random-erasing", "colour-jitter"}  # arms of real pictures that our own training augments
 VariationArm = Literal["all", "selected", "soft", "inversion"]
 
@@ -128,7 +128,8 @@ class Recipe:
     """Variations of the real persons, with arms of their own."""
     extra: tuple[ExtraArm, ...] = ()
     """Further arms, as large as the largest amount: real pictures with random erasing or colour jitter, artificial
-    persons alone, real pictures and persons with shuffled labels."""
+    persons alone, real pictures and persons with shuffled labels. `more-real` is one for each amount: as many more real
+    persons instead, of those whom the subset leaves out, with `keep` pictures each."""
     labels: tuple[PersonLabels, ...] = ()
     """Further arms of the largest amount of persons, which are labelled otherwise than by identities of their own; a
     teacher is the model of the real arm with the same seed."""

@@ -13,11 +13,12 @@ from synreid.data.splits import subset
 from synreid.data.street.options import StreetOptions
 from synreid.data.street.world import GALLERY, QUERY, TRAIN, plan
 from synreid.data.table import column, from_columns, pick, table_fingerprint
-from synreid.generate.network import generator_fingerprint
-from synreid.reid.weights import weights_input
+from synreid.generate.place import generator_fingerprint
+from synreid.reid.pretrained import weights_input
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import fingerprint, plain
 from synreid.stage.folder import StageFolder, read_run
+from synreid.study.arms import MORE_REAL, draw_real
 from synreid.study.capacity import check_variations
 from synreid.study.recipe import Recipe, Subset, load_recipe
 
@@ -56,6 +57,9 @@ def read_request(recipe: str, data: Path | None, gan: Path | None, camera_patter
     pictures = table if table is not None else _planned(wanted.street or StreetOptions())
     if wanted.variations is not None:
         check_variations(wanted.variations, training_pictures(pictures, wanted.subset))
+    if MORE_REAL in wanted.extra:
+        others = left_out_pictures(pictures, wanted.subset)
+        draw_real(others, max(wanted.amounts), wanted.keep, wanted.seeds[0])  # refuses what there is not
     if wanted.command is None:
         for model in (wanted.reid, *wanted.baselines.values()):
             weights_input(model)  # hours before they are needed
@@ -104,6 +108,13 @@ def chosen_persons(table: pa.Table, wanted: Subset) -> pa.Table:
         available = len({pid for pid in column(pick(table, split="train"), "pid") if pid is not None})
         return subset(table, identities=min(wanted.identities, available), seed=wanted.seed)
     return subset(table, fraction=1.0 if wanted.fraction is None else wanted.fraction, seed=wanted.seed)
+
+
+def left_out_pictures(table: pa.Table, wanted: Subset) -> pa.Table:
+    """Return the training pictures, junk aside, of those persons whom `wanted` does not take."""
+    train = pick(table, split="train", junk=False)
+    taken = set(column(training_pictures(table, wanted), "pid"))
+    return pick(train, pid=set(column(train, "pid")) - taken - {None})
 
 
 def training_pictures(table: pa.Table, wanted: Subset) -> pa.Table:

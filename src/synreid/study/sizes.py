@@ -8,8 +8,9 @@ from pathlib import Path
 
 from torch import nn
 
-from synreid.generate.network import generator_place, load_generator, new_discriminator, new_generator
+from synreid.generate.network import load_generator, new_discriminator, new_generator
 from synreid.generate.options import GanOptions
+from synreid.generate.place import generator_place
 from synreid.invert.encoder import new_encoder
 from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.options import ReidOptions
@@ -34,7 +35,7 @@ def reid_bytes(counts: Counts) -> int:
         if arm.baseline not in networks:
             networks[arm.baseline] = build(counts.reid(arm), counts.persons, weights=False)
         network = networks[arm.baseline]
-        classes = (counts.persons if arm.real else 0) + (arm.persons if arm.labels in LARGE else 0)
+        classes = (counts.persons if arm.real else 0) + (arm.persons if arm.labels in LARGE else 0) + arm.more_real
         more = (classes - counts.persons) * (network.classifier.in_features + (network.classifier.bias is not None))
         total += network_bytes(network) + more * FLOAT
     return total * len(counts.recipe.seeds)
@@ -85,6 +86,7 @@ def decoded_bytes(counts: Counts, test: int, size: tuple[int, int]) -> int:
     `size` (height, width), and the real ones at the network's, too, where they are trained on as they are.
     """
     draws = {(arm.pool, arm.persons, arm.variations): counts.made(arm) for arm in counts.arms}
+    draws |= {("real", arm.more_real, 0): counts.real(arm) for arm in counts.arms if arm.more_real}
     pictures = sum(draws.values()) * len(counts.recipe.seeds) + counts.pictures + test
     full = {counts.reid(arm).size for arm in counts.arms if arm.resolution == "full"}
     return _pixels(pictures, size) + sum(_pixels(counts.pictures + test, own) for own in full)

@@ -45,13 +45,17 @@ def study(
         return
     if out is None:
         raise UserError("synreid study needs --out; see `synreid study --help`.")
-    from synreid.report.page import write_report
+    from synreid.report.folder import finished_report
     from synreid.stage.files import read_json
     from synreid.study.engine import choose_engine
     from synreid.study.run import STUDY, run_study
 
     run_study(recipe, data, out, gan, camera_pattern, choose_engine(engine, workers, address))
-    report_path = write_report(out)
+    report_path = finished_report(out)
+    if report_path is None:
+        from synreid.report.page import write_report  # a second, which a finished study does not ask for
+
+        report_path = write_report(out)
     print(_table(read_json(out / STUDY)))
     print(f"report: {report_path.resolve()}")
 
