@@ -93,6 +93,12 @@ def test_tables_are_written_beside_the_report(make_study: Callable[..., Path], t
     assert f"on its own: {tables.name}/results.csv beside this file" in path.read_text(encoding="utf-8")
 
 
+def test_folder_is_no_place_for_a_page(make_study: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder, but --out names the HTML file; give .*/report\.html"):
+        write_report(make_study(), tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_reports_in_one_folder_keep_their_tables_apart(make_study: Callable[..., Path], tmp_path: Path) -> None:
     for name, seeds in (("a", 2), ("b", 3)):
         write_report(make_study(name, seeds=seeds), tmp_path / "both" / f"{name}.html")

@@ -10,7 +10,7 @@ from synreid.report import answers, figures
 from synreid.report.entries import Study
 from synreid.report.facts import is_drawn, recipe_of
 from synreid.report.folder import read_study
-from synreid.report.page import render, tables_of
+from synreid.report.page import page_file, render, tables_of
 from synreid.report.tables import Cell, Table, write_csv
 from synreid.report.words import METRIC_NAMES, NONE, count, duration, interval, mean_sd, points, several
 from synreid.stage.errors import UserError
@@ -38,7 +38,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
             raise UserError(f"{folder} is named twice, but a study says nothing against itself; name another folder.")
     studies = [read_study(Path(folder)) for folder in folders]
     tables = tables_of(studies[0].folder, out)
-    out = Path(out) if out is not None else studies[0].folder / PAGE
+    out = page_file(out, studies[0].folder / PAGE)
     context = comparison_context(studies)
     page = render("compare.html.j2", context)
     for table in context["tables"].values():

@@ -17,6 +17,7 @@ from synreid.report.facts import configurations, facts_of, is_drawn, subset_word
 from synreid.report.folder import REPORT, learning_curves, read_study
 from synreid.report.ranked import ranked_lists
 from synreid.report.sheets import sheets_of
+from synreid.stage.errors import UserError
 from synreid.stage.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,11 +37,11 @@ def write_report(study_folder: Path, out: Path | None = None, watts: float | Non
     its cores. Parts that the study lacks are left out, and a sentence in their place says so.
 
     Raises UserError when `study_folder` is no study, when its `study.json`, its recipe, a `ranked.json` or an audit is
-    damaged, when `watts` is not above zero, or when the report cannot be written.
+    damaged, when `watts` is not above zero, when `out` is a folder, or when the report cannot be written.
     """
     study = read_study(study_folder)
     folder = tables_of(study.folder, out)
-    out = Path(out) if out is not None else study.folder / REPORT
+    out = page_file(out, study.folder / REPORT)
     context = page_context(study, watts) | {"tables_folder": folder.name}
     page = render("report.html.j2", context)
     for table in context["tables"].values():
@@ -48,6 +49,15 @@ def write_report(study_folder: Path, out: Path | None = None, watts: float | Non
     tables.write_csv(folder / "results.csv", tables.results_csv(study))
     write_text(out, page)
     return out
+
+
+def page_file(asked: Path | None, usual: Path) -> Path:
+    """Return the HTML file to write: the one that is asked for, or else the usual one; UserError for a folder."""
+    if asked is None:
+        return usual
+    if Path(asked).is_dir():
+        raise UserError(f"{asked} is a folder, but --out names the HTML file; give {Path(asked) / usual.name}, say.")
+    return Path(asked)
 
 
 def tables_of(study_folder: Path, out: Path | None) -> Path:

@@ -23,8 +23,9 @@ def study(
     """Answer the question: do artificial persons help? Generator, persons, selection, all arms, all seeds, report.
 
     Args:
-        recipe: Name of a shipped recipe (demo, quick, street-variations, market-cpu, market-labels, market-baselines,
-            market-variations, market-variations-20, market-detail, thesis-persons, thesis-variations) or a YAML file.
+        recipe: Name of a shipped recipe (demo, quick, street-persons, street-variations, market-cpu, market-persons,
+            market-labels, market-baselines, market-variations, market-variations-20, market-detail, thesis-persons,
+            thesis-variations) or a YAML file.
         out: Folder for everything that the study makes; only a plan needs none.
         data: Folder or CSV file of person pictures; left out, the recipe's embedded set is drawn.
         gan: Folder of a finished generator to use instead of training one.
