@@ -55,6 +55,16 @@ def test_options_and_presets_reach_the_function(monkeypatch: pytest.MonkeyPatch,
     assert seen[3]["kimg"] == 3
 
 
+def test_hyphens_stand_for_underscores_in_every_option_and_in_no_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+    monkeypatch.setattr("synreid.generate.persons.make_persons", lambda gan, out, options: seen.append((gan, options)))
+    for option in (["--first-seed", 7], ["--first-seed=7"], ["--first_seed", 7]):
+        assert run("persons", "make", "a-b", "--out", tmp_path / "p", *option) == 0
+    assert [(gan, options.first_seed) for gan, options in seen] == [(Path("a-b"), 7)] * 3
+
+
 @pytest.mark.parametrize("words", [["--plain", "m", "g"], ["m", "g", "--plain"], ["m", "g", "--plain", "true"]])
 def test_a_flag_takes_no_word_after_it(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     seen: dict[str, object] = {}

@@ -5,7 +5,7 @@ import inspect
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
@@ -28,6 +28,12 @@ def test_the_strong_preset_is_the_bag_of_tricks():
     assert [options.epochs * part for part in (options.warm_up, *options.steps_at)] == pytest.approx([10, 40, 70])
     assert (options.batch // options.pictures_each, options.pictures_each) == (16, 4)
     assert (options.optimiser, options.lr, options.backbone_lr_factor) == ("adam", 3.5e-4, 1.0)
+
+
+def test_the_agw_preset_is_the_bag_of_tricks_and_its_three_parts():
+    strong, agw = (ReidOptions(**PRESETS[name]) for name in ("strong", "agw"))
+    assert (agw.non_local, agw.pooling, agw.triplet_kind) == (True, "gem", "weighted")
+    assert replace(agw, non_local=False, pooling="average", triplet_kind="hard") == strong
 
 
 def test_steps_are_one_or_several_and_json_keeps_them():

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -210,8 +210,7 @@ def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) ->
         settings: dict[str, Any] = {"type": hint | None if missing else hint, "help": help_of[parameter.name]}
         settings["default"] = None if missing else parameter.default
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            spelled = dict.fromkeys([f"--{parameter.name}", f"--{parameter.name.replace('_', '-')}"])
-            parser.add_argument(*spelled, **settings)
+            parser.add_argument(f"--{parameter.name}", **settings)
         elif get_origin(hint) is tuple:  # none, or as many as are named
             parser.add_argument(parameter.name, nargs="*", **settings | {"type": get_args(hint)[0]})
         else:
@@ -223,17 +222,27 @@ def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) ->
 
 
 def _spelled(argv: list[str]) -> list[str]:
-    """Return the raw arguments with `=true` behind each flag that stands alone, so that it takes no word after it."""
+    """Return the raw arguments as the parser knows them.
+
+    Options may have hyphens for underscores; a flag that stands alone gets `=true`, so that it takes no word after it.
+    """
     words = [word for word in argv if not word.startswith("-")]
     name = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
     if name is None:
         return argv
-    flags = {f"--{option.replace('_', '-')}" for option, kind in _options(COMMANDS[name]) if kind is bool}
+    kinds = {f"--{option}": kind for option, kind in _options(COMMANDS[name])}
+    argv = [_underscored(word, kinds) for word in argv]
     alone = [
-        word.replace("_", "-") in flags and after not in ("true", "false")
+        kinds.get(word) is bool and after not in ("true", "false")
         for word, after in itertools.zip_longest(argv, argv[1:])
     ]
     return [f"{word}=true" if bare else word for word, bare in zip(argv, alone, strict=True)]
+
+
+def _underscored(word: str, known: Collection[str]) -> str:
+    option, equals, value = word.partition("=")
+    spelled = "--" + option.removeprefix("--").replace("-", "_")
+    return f"{spelled}{equals}{value}" if option.startswith("--") and spelled in known else word
 
 
 def _preset(argv: list[str]) -> str | None:

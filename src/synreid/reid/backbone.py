@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import nn
 
+from synreid.reid.nonlocal_blocks import insert_non_local_blocks
 from synreid.reid.options import ReidOptions
 from synreid.reid.osnet import WIDTHS, OSNet
 from synreid.reid.seeds import HEAD, WEIGHTS, seed_torch
@@ -88,8 +89,8 @@ def build(options: ReidOptions, classes: int, weights: bool = True) -> ReidNetwo
 
     Backbone and neck are drawn before the classifier, so arms with more classes start from the same ones.
     `weights=False` leaves pretrained weights out, for a network whose weights are about to be loaded.
-    Raises UserError for an unknown backbone, one that has no such stride or pooling, a size it cannot take, or weights
-    that cannot be had.
+    Raises UserError for an unknown backbone, one that has no such stride, blocks or pooling, a size it cannot take, or
+    weights that cannot be had.
     """
     with torch.random.fork_rng(devices=[]):
         seed_torch(options.seed, WEIGHTS)
@@ -99,6 +100,8 @@ def build(options: ReidOptions, classes: int, weights: bool = True) -> ReidNetwo
             load_pretrained(backbone, options)
         if options.last_stride == 1:
             _keep_last_maps(backbone, options)
+        if options.non_local:
+            insert_non_local_blocks(backbone, options)
         if options.pooling == "gem":
             _pool_by_generalised_mean(backbone, options)
         width = _output_width(backbone, options)

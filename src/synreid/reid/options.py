@@ -26,6 +26,10 @@ class ReidOptions:
     last_stride: Literal[1] | None = None
     """1 takes the last halving out of a ResNet, whose last maps are then twice as high and wide; null for none."""
 
+    non_local: bool = False
+    """Non-local attention blocks in a ResNet (arXiv 1711.07971), as AGW has them: one behind each of the last two
+    residual blocks of the second stage, and of the last three of the third."""
+
     pooling: Literal["average", "gem"] = "average"
     """How maps become one feature: their average, or their generalised mean, whose power is learned (gem, arXiv
     1711.02512)."""
@@ -264,6 +268,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 """Values of the options that have few."""
 LATER = (
     "last_stride",
+    "non_local",
     "pooling",
     "neck",
     "pictures_each",
@@ -292,6 +297,33 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+_STRONG: dict[str, Any] = {
+    "backbone": "resnet50",
+    "pretrained": "timm",
+    "last_stride": 1,
+    "neck": "bnneck",
+    "height": 256,
+    "width": 128,
+    "dropout": 0.0,
+    "epochs": 120,
+    "batch": 64,
+    "pictures_each": 4,
+    "optimiser": "adam",
+    "lr": 3.5e-4,
+    "backbone_lr_factor": 1.0,
+    "warm_up": 10 / 120,
+    "step_at": (40 / 120, 70 / 120),
+    "weight_decay": 5e-4,
+    "label_smoothing": 0.1,
+    "triplet": 1.0,
+    "margin": 0.3,
+    "centre": 5e-4,
+    "flip": True,
+    "crop_pad": 10,
+    "pad_with": "zero",
+    "random_erasing": 0.5,
+    "flip_test": False,
+}
 PRESETS: dict[str, dict[str, Any]] = {
     "thesis": {
         "backbone": "resnet50",
@@ -313,34 +345,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random_erasing": 0.0,
         "flip_test": True,
     },
-    "strong": {
-        "backbone": "resnet50",
-        "pretrained": "timm",
-        "last_stride": 1,
-        "neck": "bnneck",
-        "height": 256,
-        "width": 128,
-        "dropout": 0.0,
-        "epochs": 120,
-        "batch": 64,
-        "pictures_each": 4,
-        "optimiser": "adam",
-        "lr": 3.5e-4,
-        "backbone_lr_factor": 1.0,
-        "warm_up": 10 / 120,
-        "step_at": (40 / 120, 70 / 120),
-        "weight_decay": 5e-4,
-        "label_smoothing": 0.1,
-        "triplet": 1.0,
-        "margin": 0.3,
-        "centre": 5e-4,
-        "flip": True,
-        "crop_pad": 10,
-        "pad_with": "zero",
-        "random_erasing": 0.5,
-        "flip_test": False,
-    },
+    "strong": _STRONG,
+    "agw": _STRONG | {"non_local": True, "pooling": "gem", "triplet_kind": "weighted"},
 }
 """Sets of options by name. `thesis`: the thesis's re-ID model, which is layumi's baseline at batch 16. `strong`: the
 bag of tricks of Luo et al. 2019 (arXiv 1903.07071) with the numbers of its released code (reid-strong-baseline), whose
-warm-up moves by the epoch where this one moves by the step."""
+warm-up moves by the epoch where this one moves by the step. `agw`: that of Ye et al. 2021 (arXiv 2001.04193), whose
+released code (ReID-Survey) has the same numbers besides."""

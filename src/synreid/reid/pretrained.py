@@ -40,5 +40,3 @@ def weights_file(options: ReidOptions) -> Path:
             "choose that backbone, or give a file."
         )
     return registry.locate(entry)
-
-

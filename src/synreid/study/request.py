@@ -96,6 +96,9 @@ def recipe_fingerprint(recipe: Recipe) -> str:
     del named["reference"]
     for option in recipe.reid.unnamed:
         del named["reid"][option]
+    for name, model in recipe.baselines.items():
+        if not model.non_local:
+            del named["baselines"][name]["non_local"]
     for later in ("arms", "baselines"):
         if not named[later]:
             del named[later]
