@@ -22,6 +22,7 @@ from synreid.reid.options import PRESETS as REID_PRESETS
 from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_yaml
+from synreid.stage.tracking import check_tracking
 
 GROUPS = {
     "data": "look at a data set, or draw the embedded one",
@@ -66,6 +67,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "select run": SELECT_PRESETS,
     "reid train": REID_PRESETS,
 }
+TRACKED = ("gan train", "encoder train", "reid train", "study")
 INTERRUPTED = 130
 BAD_INPUT = 2
 BROKEN_PIPE = 141
@@ -111,8 +113,7 @@ def _run(argv: list[str]) -> int:
     positional: list[Any] = []
     for parameter, hint in _parameters(function):
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            fields = {field.name: chosen[field.name] for field in dataclasses.fields(hint)}
-            values[parameter.name] = hint(**fields)
+            values[parameter.name] = hint(**{field.name: _option(chosen, field) for field in dataclasses.fields(hint)})
             continue
         value = chosen[parameter.name]
         if value is None and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -123,7 +124,15 @@ def _run(argv: list[str]) -> int:
             values[parameter.name] = value
         else:
             positional.append(value)
+    if name in TRACKED:
+        check_tracking()  # before an hour is spent
     return function(*positional, **values) or 0
+
+
+def _option(chosen: Namespace, field: dataclasses.Field[Any]) -> Any:
+    """Return an option's value: the very default where it is equal, for 40 and 40.0 would be two configurations."""
+    value = chosen[field.name]
+    return field.default if type(value) is float and value == field.default else value
 
 
 def _from_config(chosen: Namespace, name: str, hint: Any) -> Any:

@@ -12,6 +12,7 @@ from synreid.reid.options import ReidOptions, made_in_batch
 from synreid.reid.seeds import CHOICE, MADE_ORDER, MADE_PERSONS, ORDER, PERSONS, generator
 from synreid.stage.errors import UserError
 from synreid.stage.log import say
+from synreid.stage.world import World
 
 
 class Sampler(Protocol):
@@ -119,6 +120,38 @@ class PersonGroups:
             place = rows_of_step(self.seed, step, self.free_groups * self.each, len(self.free), MADE_ORDER)
             chosen.append(self.free[place])
         return torch.from_numpy(np.concatenate(chosen))
+
+
+class Part:
+    """A device's part of another sampler's batches: every `world.size`-th picture, or group of one person, of them.
+
+    So every part has real and made pictures as the whole batch has, one more or less.
+    """
+
+    def __init__(self, whole: Sampler, options: ReidOptions, world: World) -> None:
+        self.whole, self.each, self.world = whole, options.pictures_each or 1, world
+
+    def rows(self, step: int) -> torch.Tensor:
+        """Return which pictures this device sees in step `step`, int64 [B / devices]."""
+        groups = self.whole.rows(step).view(-1, self.each)
+        return groups[self.world.rank :: self.world.size].flatten()
+
+
+def check_parts(options: ReidOptions, gpus: int) -> None:
+    """Raise UserError where a batch has no equal parts for `gpus` devices that can each be learned from."""
+    if gpus < 1:
+        raise UserError(f"--gpus is {gpus}, but a training needs a device; take at least 1.")
+    each, groups = options.pictures_each, options.batch // (options.pictures_each or 1)
+    held = f"{groups} groups of {each} pictures (pictures_each)" if each else f"{groups} pictures"
+    if groups % gpus:
+        raise UserError(
+            f"a batch of {held} does not spread evenly over {gpus} devices (--gpus); take a batch that does."
+        )
+    if gpus > 1 and groups // gpus < 2:
+        raise UserError(
+            f"a batch of {held} leaves one for each of {gpus} devices (--gpus), which has nothing to compare it with; "
+            "take a larger batch or fewer devices."
+        )
 
 
 class Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,20 @@ class Training:
     step: int = 0
     sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "wrong": 0.0, "pictures": 0.0})
     """Over the pictures since the last line of the metrics; losses by name where there are several."""
+
+    def by_part(self) -> Iterator[torch.Tensor]:
+        """Yield what a step finds out from a device's own part of the batch: gradients, running statistics, centres.
+
+        Averaged in every step, running statistics count all pictures, and a checkpoint holds what every device has.
+        """
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                yield parameter.grad
+        for name, buffer in self.network.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                yield buffer
+        if self.metric is not None:
+            yield from self.metric.buffers()
 
 
 def enter(folder: Path, options: ReidOptions, classes: int, device: torch.device) -> tuple[Training, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,10 @@ from synreid.reid.options import ReidOptions
 from synreid.reid.osnet import OSNet, unfold
 from synreid.reid.prepare import prepare
 from synreid.reid.pretrained import weights_input
-from synreid.reid.sampler import sampler_for
+from synreid.reid.sampler import Part, check_parts, sampler_for
 from synreid.reid.seeds import DROPOUT, seed_torch
 from synreid.reid.state import CHECKPOINT, Training, enter, save
-from synreid.stage.device import autocast, choose_device
+from synreid.stage.device import autocast
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, write_json
 from synreid.stage.fingerprint import file_digest
@@ -35,6 +36,7 @@ from synreid.stage.folder import StageFolder
 from synreid.stage.log import say
 from synreid.stage.metrics import MetricsLog
 from synreid.stage.progress import progress
+from synreid.stage.world import World, join_world
 
 if TYPE_CHECKING:
     from synreid.reid.teacher import Teacher
@@ -55,6 +57,7 @@ def train(
     teacher: Path | None = None,
     asked: dict[str, Any] | None = None,
     device: str = "auto",
+    gpus: int = 1,
     checkpoint_seconds: float = 60.0,
 ) -> Path:
     """Train on `real` and `made` pictures and return `out`, a stage folder with model.safetensors and classes.json.
@@ -65,12 +68,19 @@ def train(
     the same request is returned as it is; one that was cut off goes on from its checkpoint, to the same weights as if
     it had not been. The model is that of the last step: no test picture chooses it.
 
+    With `gpus` devices (or processes, without GPUs) each sees an equal part of every batch, draws its augmentation and
+    dropout, normalises it by its own statistics and finds triplets in it, as torch's DataParallel does. Gradients,
+    batch norm's running statistics and centres are averaged, so a step is one of the whole batch. How many devices
+    there are changes the result as a seed does, and names it. The calling program is started anew for each of them.
+
     `options.seed` sets the initial weights, the order and augmentation of the pictures, dropout, shuffled labels and
     the clusters of `slsr`, the centres of the centre loss and which pictures are held out. Raises UserError for test
     pictures among the training pictures, missing identities, fewer than two classes or than a batch has persons,
     nothing to hold out, unusable weights, labels by real identities without real pictures, a teacher that is missing,
-    of no use or unfit, and a loss that is no longer finite (naming the step).
+    of no use or unfit, a batch without equal parts for the devices, devices that are not there, and a loss that is no
+    longer finite (naming the step).
     """
+    check_parts(options, gpus)
     parts = [training_rows(part) for part in (real, made) if part is not None and len(part)]
     if not parts:
         raise UserError("there are no training pictures; check that the data has a training split.")
@@ -81,30 +91,33 @@ def train(
     start = start_of(labels) if options.made_start is None else options.made_start
     start_step = round(start * planned_steps(len(kept), options))
     chosen = Weighted(strategy(labels, options.seed, predict), options.made_weight, start_step)
-    config = {**(asked or {}), "labels": labels, **asdict(options)}
+    config = {**(asked or {}), "labels": labels, **asdict(options), **({"gpus": gpus} if gpus > 1 else {})}
     inputs = {"pictures": table_fingerprint(table), **weights_input(options)}
     if predict is not None:
         inputs["teacher"] = predict.fingerprint
     unnamed = ("data", "out", *(asked or {}), *options.unnamed)
-    with StageFolder(out, STAGE, VERSION, config, inputs, unnamed) as folder:
-        if not folder.complete:
+    world = join_world(device, gpus)
+    folder = StageFolder(out, STAGE, VERSION, config, inputs, unnamed)
+    with world.keeping(folder):
+        if not world.agree(folder.complete):
             names = chosen.classes(kept)  # which may ask a teacher, for minutes
             if len(names) < 2:
                 raise UserError(
                     f"{len(names)} identity among the training pictures, but two are needed; check the data."
                 )
             sampler = sampler_for(options, made_rows(kept), chosen.persons().numpy())
-            where = choose_device(device)
-            state, precision = enter(folder.path, options, len(names), where)
+            state, precision = enter(folder.path, options, len(names), world.device)
             # part by part, since the cache knows the real pictures from the other arms
-            pictures = torch.from_numpy(np.concatenate([prepare(part, options) for part in parts]))
-            unseen = HeldOut(pictures[held], column(table, "pid")[held], names, where) if held.any() else None
-            batches = PixelBatches(pictures[~held] if held.any() else pictures, options, where, sampler)
+            pictures = torch.from_numpy(world.first(lambda: np.concatenate([prepare(part, options) for part in parts])))
+            unseen = HeldOut(pictures[held], column(table, "pid")[held], names, world.device) if held.any() else None
+            seen = pictures[~held] if held.any() else pictures
+            batches = PixelBatches(seen, options, world.device, Part(sampler, options, world))
             backbone = state.network.backbone
             if isinstance(backbone, OSNet) and backbone.folded:
-                unfold(backbone, batches.batch(batches.rows(0), 0))
-            fit(state, batches, chosen, folder.path, precision, checkpoint_seconds, unseen)
-            _finish(state, folder, names, kept, int(held.sum()), precision, where)
+                unfold(backbone, batches.batch(sampler.rows(0), 0))  # the whole batch, so that all begin alike
+            fit(state, batches, chosen, folder.path, precision, checkpoint_seconds, unseen, world)
+            if not world.rank:
+                _finish(state, folder, names, kept, int(held.sum()), precision, world.device)
     return folder.path
 
 
@@ -137,11 +150,12 @@ def learn(
     options: ReidOptions,
     total: int,
     precision: str,
+    world: World,
 ) -> float:
-    """Take one optimisation step on pictures [B, 3, H, W], add to the sums, and return the loss."""
+    """Take one optimisation step on this device's pictures [B, 3, H, W], add to the sums, and return the loss."""
     set_rates(state.optimiser, options, state.step, total)
     # dropout's randomness belongs to the step, so that a resumed training draws the same
-    seed_torch(options.seed, DROPOUT, state.step)
+    seed_torch(options.seed, DROPOUT, world.turn(state.step))
     with autocast(pictures.device, precision):
         features, logits = state.network.answers(pictures)
     logits = logits.float()
@@ -150,34 +164,48 @@ def learn(
     if state.metric is not None:
         losses |= state.metric(features, chosen.persons()[batch_rows].to(features.device), weight)
     loss = torch.stack(list(losses.values())).sum()
-    value = float(loss.detach())
-    if not np.isfinite(value):
+    parts = losses if len(losses) > 1 else {}
+    facts = {"loss": loss, **parts, "wrong": wrong_answers(logits.detach(), probabilities)}
+    means = world.mean(torch.stack([fact.detach() for fact in facts.values()]))
+    values = dict(zip(facts, means.tolist(), strict=True))
+    if not np.isfinite(values["loss"]):  # on one device or another: all of them stop here
         raise UserError(
-            f"the loss is {value} at step {state.step + 1} of {total}; start again with a lower learning rate "
+            f"the loss is {values['loss']} at step {state.step + 1} of {total}; start again with a lower learning rate "
             f"(lr is {options.lr})" + (" or with precision fp32." if precision != "fp32" else ".")
         )
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    world.average(state.by_part())
     state.optimiser.step()
     state.step += 1
-    parts = losses if len(losses) > 1 else {}
-    for name, part in {"loss": loss, **parts}.items():
-        state.sums[name] = state.sums.get(name, 0.0) + float(part.detach()) * len(pictures)
-    state.sums["wrong"] += wrong_answers(logits.detach(), probabilities)
-    state.sums["pictures"] += len(pictures)
-    return value
+    seen = len(pictures) * world.size
+    state.sums["wrong"] += values.pop("wrong") * world.size
+    state.sums["pictures"] += seen
+    for name, value in values.items():
+        state.sums[name] = state.sums.get(name, 0.0) + value * seen
+    return values["loss"]
 
 
-def wrong_answers(logits: torch.Tensor, probabilities: torch.Tensor) -> float:
+def wrong_answers(logits: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
     """Return how many rows of logits [B, C] are highest where the target [B, C] is not; a uniform one has no wrong."""
     target = probabilities.gather(1, logits.argmax(1, keepdim=True))[:, 0]
-    return float((target < probabilities.max(1).values).sum())
+    return (target < probabilities.max(1).values).sum().float()
 
 
 def _teacher(folder: Path | None, device: str) -> Teacher | None:
     from synreid.reid.teacher import Teacher  # which reads what this module writes
 
     return Teacher(folder, device) if folder is not None else None
+
+
+def steps(
+    state: Training, batches: PixelBatches, chosen: LabelStrategy, total: int, precision: str, world: World
+) -> Iterator[float]:
+    """Take the steps that are left, and yield each one's loss."""
+    while state.step < total:
+        picked = batches.rows(state.step)
+        pictures = batches.batch(picked, world.turn(state.step))
+        yield learn(state, pictures, picked, chosen, batches.options, total, precision, world)
 
 
 def fit(
@@ -188,33 +216,41 @@ def fit(
     precision: str,
     checkpoint_seconds: float = 60.0,
     unseen: HeldOut | None = None,
+    world: World | None = None,
 ) -> None:
-    """Train `state` to its last step, with metrics (of `unseen` pictures, too) and checkpoints in `folder`."""
+    """Train `state` to its last step, with metrics (of `unseen` pictures, too) and checkpoints in `folder`.
+
+    Of the devices of `world`, which is by default the pictures' alone, the first writes them.
+    """
     options, size = batches.options, batches.options.batch
     total = planned_steps(len(batches), options)
     every = max(1, total // LOG_LINES)
     measure_every = every * max(1, total // (every * MEASUREMENTS))
     saved = logged = time.monotonic()
-    devices = [batches.pictures.device] if batches.pictures.is_cuda else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        MetricsLog(folder, resume_step=state.step or None) as log,
-        progress("training re-ID", total=total * size, unit="pictures", done=state.step * size) as bar,
-    ):
-        while state.step < total:
-            picked = batches.rows(state.step)
-            loss = learn(state, batches.batch(picked, state.step), picked, chosen, options, total, precision)
-            bar.advance(size, loss=loss)
-            now = time.monotonic()
-            if state.step % every == 0 or state.step == total:
-                measured = {}
-                if unseen is not None and (state.step % measure_every == 0 or state.step == total):
-                    measured = unseen.measure(state.network, options, precision)
-                _log(state, log, now - logged, measured)
-                logged = time.monotonic()
-            if now - saved > checkpoint_seconds and state.step < total:
-                save(state, folder, precision)
-                saved = now
+    device = batches.pictures.device
+    world = world or World(device)
+    losses = steps(state, batches, chosen, total, precision, world)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if world.rank:
+            for _ in losses:
+                pass
+            return
+        with (
+            MetricsLog(folder, resume_step=state.step or None) as log,
+            progress("training re-ID", total=total * size, unit="pictures", done=state.step * size) as bar,
+        ):
+            for loss in losses:
+                bar.advance(size, loss=loss)
+                now = time.monotonic()
+                if state.step % every == 0 or state.step == total:
+                    measured = {}
+                    if unseen is not None and (state.step % measure_every == 0 or state.step == total):
+                        measured = unseen.measure(state.network, options, precision)
+                    _log(state, log, now - logged, measured)
+                    logged = time.monotonic()
+                if now - saved > checkpoint_seconds and state.step < total:
+                    save(state, folder, precision)
+                    saved = now
 
 
 def _log(state: Training, log: MetricsLog, seconds: float, measured: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 from rich.console import Console
@@ -9,8 +10,9 @@ from rich.console import Console
 
 @cache
 def console() -> Console:
-    """Return the one console that progress bars and lines share."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """Return the one console that progress bars and lines share; of several processes of a training the first's."""
+    further = os.environ.get("LOCAL_RANK", "0") != "0"  # as Lightning Fabric and torchrun set it
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=further)
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A stage's curves: `metrics.jsonl` that anyone can read, and TensorBoard events."""
+"""A stage's curves: `metrics.jsonl` that anyone can read, TensorBoard events, and MLflow where it is asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from synreid.stage.files import write_text
+from synreid.stage.tracking import TrackedRun
 
 FILE = "metrics.jsonl"
 
@@ -27,6 +28,9 @@ class MetricsLog:
         self.board = SummaryWriter(
             str(folder / "tensorboard"), purge_step=None if resume_step is None else resume_step + 1
         )
+        self.run = TrackedRun(folder)
+        for line in kept:  # which the run may lack
+            self.run.write(**line)
 
     def write(self, step: int, **values: float) -> None:
         """Record `values` at `step`, for example `write(100, loss=1.5)`."""
@@ -34,6 +38,7 @@ class MetricsLog:
         self.file.flush()
         for name, value in values.items():
             self.board.add_scalar(name, float(value), step)
+        self.run.write(step, **values)
 
     def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
         """Record a picture, uint8 [H, W, 3], for TensorBoard."""
@@ -47,6 +52,7 @@ class MetricsLog:
     ) -> None:
         self.file.close()
         self.board.close()
+        self.run.close(kind)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

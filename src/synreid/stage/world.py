@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from threading import Thread
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +18,8 @@ from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
 
 PATIENCE = timedelta(days=1)  # while the first process measures, the others wait
+TO_SPEAK = 60.0  # seconds that the first process has to say what stops all of them, and to end
+T = TypeVar("T")
 
 
 class World:
@@ -26,6 +34,9 @@ class World:
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over all devices."""
 
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Replace every one of `tensors`, float32 of any shape, by its mean over all devices."""
+
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of `values`, any shape, over all devices."""
         return values
@@ -34,9 +45,24 @@ class World:
         """Return what the first device says."""
         return value
 
+    def turn(self, step: int) -> int:
+        """Return a number of this device's own for each step, to draw random numbers by; of one device, the step."""
+        return step * self.size + self.rank
+
+    def first(self, work: Callable[[], T]) -> T:
+        """Return what `work` does in every process, in the first before the others, who find the files it leaves."""
+        return work()
+
+    def keeping(self, folder: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
+        """Return the context that the stage is worked on in: its folder, which the first process alone holds."""
+        return folder
+
 
 class FabricWorld(World):
-    """This process as one of several that Lightning Fabric (or torchrun) has started, each with a device."""
+    """This process as one of several that Lightning Fabric (or torchrun) has started, each with a device.
+
+    The first speaks for all of them, and the others end when it does.
+    """
 
     def __init__(self, device: torch.device, count: int) -> None:
         try:
@@ -46,11 +72,16 @@ class FabricWorld(World):
             raise UserError(
                 "training on several devices needs Lightning Fabric: pip install 'synreid[devices]', or take --gpus 1."
             ) from error
+        if str(device) not in ("cpu", "cuda"):
+            raise UserError(f"--gpus {count} works with --device cpu or cuda, not with {device}; take one of them.")
         accelerator = "gpu" if device.type == "cuda" else device.type
         if device.type == "cuda" and torch.cuda.device_count() < count:
             raise UserError(f"--gpus {count} is more than the {torch.cuda.device_count()} GPUs of this machine.")
         strategy = DDPStrategy(timeout=PATIENCE)
         self.fabric = Fabric(accelerator=accelerator, devices=count, strategy=strategy)
+        if self.fabric.local_rank:
+            Thread(target=_end_with_parent, daemon=True).start()
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for as long as the process lives
         self.fabric.launch()
         if self.fabric.world_size != count:
             raise UserError(f"--gpus {count} was asked for, but {self.fabric.world_size} processes were started.")
@@ -58,11 +89,17 @@ class FabricWorld(World):
         self.rank, self.size = self.fabric.global_rank, self.fabric.world_size
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        whole = torch.cat([gradient.flatten() for gradient in gradients])
-        whole = self.fabric.all_reduce(whole, reduce_op="sum")  # type: ignore[assignment]
-        for gradient, part in zip(gradients, whole.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+        self._reduce([parameter.grad for parameter in parameters if parameter.grad is not None], "sum")
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        self._reduce(list(tensors), "mean")
+
+    @torch.no_grad()
+    def _reduce(self, tensors: list[Tensor], by: str) -> None:
+        whole = torch.cat([tensor.flatten() for tensor in tensors])  # one exchange takes less time than many
+        whole = self.fabric.all_reduce(whole, reduce_op=by)  # type: ignore[assignment]
+        for tensor, part in zip(tensors, whole.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def mean(self, values: Tensor) -> Tensor:
         reduced = self.fabric.all_reduce(values, reduce_op="mean")
@@ -71,6 +108,35 @@ class FabricWorld(World):
 
     def agree(self, value: bool) -> bool:
         return bool(self.fabric.broadcast(value))
+
+    def first(self, work: Callable[[], T]) -> T:
+        if self.rank:
+            self.fabric.barrier()
+            return work()
+        done = work()
+        self.fabric.barrier()
+        return done
+
+    def keeping(self, folder: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
+        return _after_the_first() if self.rank else folder
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it has: a GPU would wait for its numbers without end."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+@contextmanager
+def _after_the_first() -> Iterator[None]:
+    """Let the first process say what stops all of them, which ends this one too; what stops this one alone it says."""
+    try:
+        yield
+    except BaseException:
+        time.sleep(TO_SPEAK)
+        raise
 
 
 def join_world(device: str, count: int) -> World:

@@ -1,4 +1,4 @@
-"""A finished study in MLflow: its numbers, `study.json` and the report."""
+"""A finished study in MLflow: its numbers and `study.json`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from synreid.stage.tracking import TrackedRun
 from synreid.study.answer import COMPARED
 
 STUDY = "study.json"
-FILES = (STUDY, "report.html")
 
 
 def log_study(folder: Path) -> None:
-    """Log the finished study in `folder` to MLflow, with its report if there is one; nothing without SYNREID_MLFLOW.
+    """Log the finished study in `folder` to MLflow; nothing without SYNREID_MLFLOW.
 
-    A study that is logged again has its files replaced. What fails is said, and ends nothing.
+    The report stays where it is, for it shows pictures. A study that is logged again has its file replaced. What fails
+    is said, and ends nothing.
     """
     result = read_json(folder / STUDY)
     params = {"recipe": result["recipe"], "seeds": result["seeds"], "data": result["data"]["name"]}
     run = TrackedRun(folder, params)
     run.write(0, **numbers_of(result))
-    for path in (folder / name for name in FILES):
-        if path.exists():
-            run.file(path)
+    run.file(folder / STUDY)
     run.close()
 
 

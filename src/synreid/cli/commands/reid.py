@@ -17,6 +17,8 @@ def reid_train(
     add: Path | None = None,
     labels: Labels = "new-identity",
     teacher: Path | None = None,
+    gpus: int = 1,
+    device: str = "auto",
     camera_pattern: str | None = None,
 ) -> None:
     """Train a re-ID model on the training split of a folder, with artificial persons added if asked.
@@ -34,6 +36,9 @@ def reid_train(
             (pseudo); as one class more (extra-class); or, of variations, by the persons they are mixed of (mixture).
         teacher: Folder of a finished `reid train` on the real pictures alone, for labels teacher, mprl-static, slsr and
             affinity.
+        gpus: Devices to train on (on a machine without GPUs: processes), each on an equal part of every batch. More
+            than one wants the extra `synreid[devices]`.
+        device: Device such as `cpu` or `cuda`; auto takes a GPU if there is one.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
@@ -42,9 +47,10 @@ def reid_train(
     from synreid.select.made import made_pictures
 
     made = made_pictures(add) if add is not None else None
-    asked = {"data": data, "out": out, "add": add, "teacher": teacher, "camera_pattern": camera_pattern}
+    asked = {"data": data, "out": out, "add": add, "teacher": teacher, "device": device}
+    asked["camera_pattern"] = camera_pattern
     real = pick(open_data(data, camera_pattern), split="train")
-    print(train(real, made, out, options, labels, teacher=teacher, asked=asked))
+    print(train(real, made, out, options, labels, teacher=teacher, asked=asked, device=device, gpus=gpus))
 
 
 def reid_evaluate(

@@ -50,6 +50,7 @@ def study(
     from synreid.stage.files import read_json
     from synreid.study.engine import choose_engine
     from synreid.study.run import STUDY, run_study
+    from synreid.study.tracked import log_study
 
     run_study(recipe, data, out, gan, camera_pattern, choose_engine(engine, workers, address))
     report_path = finished_report(out)
@@ -57,6 +58,7 @@ def study(
         from synreid.report.page import write_report  # a second, which a finished study does not ask for
 
         report_path = write_report(out)
+        log_study(out)
     print(_table(read_json(out / STUDY)))
     print(f"report: {report_path.resolve()}")
 
