@@ -3,9 +3,9 @@
 Usage: python benchmarks/embedding.py --data PATH --models FOLDER ... [--out FILE]
 
 All query and gallery pictures of the data are embedded by each finished `synreid reid train`, in parts: for the first
-time, when they are decoded into the cache (a folder of its own here), and again, as every further model of a study does.
-After each part the network embeds as many pictures of one batch, prepared once. What is between the two is reading,
-decoding, sizing and normalising.
+time, when they are decoded into the cache (a folder of its own here), and again, as every further model of a study
+does. After each part the network embeds as many pictures of one batch, prepared once. What is between the two is
+reading, decoding, sizing and normalising.
 """
 
 from __future__ import annotations
