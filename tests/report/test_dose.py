@@ -170,6 +170,9 @@ def test_as_many_more_real_persons_are_a_line_of_their_own(make_study: Callable[
     legend = dose_figures.legend(study, sweeps)
     assert legend[-1][1] == "as many more real persons" and len({str(mark) for mark, _ in legend}) == 3
     assert [arm.name for sweep in sweeps for arm in sweep.arms] == ["made-40", "made-80"]
+    varied = [{**arm, "variations": arm["persons"], "persons": 0} if arm.get("persons") else arm for arm in own]
+    study = read_study(make_study("varied", arms=varied, results=results, dose=[slope], differences=None))
+    assert dose_figures.more_real_of(study, dose.sweeps_of(study)) == []  # 40 persons are not 40 variations
 
 
 def test_sweeps_with_the_same_controls_share_their_line(make_study: Callable[..., Path]) -> None:

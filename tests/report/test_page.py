@@ -311,3 +311,13 @@ def test_damaged_study_leaves_the_older_report(make_study: Callable[..., Path]) 
     with pytest.raises(UserError):
         write_report(folder)
     assert (folder / "report.html").read_bytes() == before
+
+
+def test_persons_whom_the_subset_leaves_out_are_counted_where_arms_draw_from_them(
+    make_study: Callable[..., Path],
+) -> None:
+    data = {"name": "market1501", "train_identities": 75, "train_pictures": 1290}
+    assert "left out" not in report(make_study("plain", data=data)).split('id="data"')[-1]
+    left = {"left_out_identities": 676, "left_out_pictures": 11646}
+    words = " ".join(Page(report(make_study("more", data=data | left))).words.split())
+    assert re.search(r"training, left out .* draw from it, and nothing else does 11\D?646 676 ", words)

@@ -36,6 +36,15 @@ def test_paths_do_not_change_the_fingerprint_but_options_and_inputs_do(tmp_path:
     assert StageFolder(tmp_path, "gan", 2, {"kimg": 5}, {"data": "abc"}).fingerprint != base
 
 
+def test_whole_number_is_the_same_with_and_without_a_point(tmp_path: Path) -> None:
+    with StageFolder(tmp_path / "a", "reid", 1, {"epochs": 40}, {}) as first:
+        first.finish()
+    with StageFolder(tmp_path / "a", "reid", 1, {"epochs": 40.0}, {}) as again:
+        assert again.complete and again.fingerprint == first.fingerprint
+    with pytest.raises(UserError, match=r"epochs was 40 and is now 40\.5"):
+        StageFolder(tmp_path / "a", "reid", 1, {"epochs": 40.5}, {}).__enter__()
+
+
 def test_another_configuration_is_refused_and_said(tmp_path: Path) -> None:
     with folder(tmp_path / "a"):
         pass

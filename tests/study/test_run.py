@@ -81,6 +81,7 @@ def test_study_answers_with_its_controls(study: Path, tiny_street: Path) -> None
     assert arms["real-as-4"]["steps"] == arms["persons-4"]["steps"] > arms["real"]["steps"]
     assert arms["real"]["pictures_real"] == train
     assert arms["more-real-4"]["pictures_real"] == train + 12 and not arms["more-real-4"]["pictures_made"]
+    assert (result["data"]["left_out_identities"], result["data"]["left_out_pictures"]) == (6, 48)
     assert len(result["results"]) == 16
     assert all(0 <= row["map"] <= 1 for row in result["results"])
     assert "Adding 4 artificial persons changed mAP by" in result["answer"]
@@ -131,6 +132,20 @@ def test_plan_is_what_was_run_and_finds_all_of_it(study: Path, tiny_street: Path
 def test_finished_study_runs_nothing_again(study: Path, tiny_street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("synreid.study.work.StudyWork.run", lambda self: pytest.fail("ran again"))
     run_study(str(study.parent / "recipe.yaml"), tiny_street, study)
+
+
+def test_store_of_curves_is_looked_for_by_a_study_that_is_not_finished(
+    study: Path, tiny_street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise UserError("no such store")
+
+    monkeypatch.setattr("synreid.study.run.check_tracking", refuse)
+    recipe = str(study.parent / "recipe.yaml")
+    run_study(recipe, tiny_street, study)
+    with pytest.raises(UserError, match="no such store"):
+        run_study(recipe, tiny_street, tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} <= {".lock"}
 
 
 def test_finished_study_needs_none_of_the_slow_libraries(study: Path, tiny_street: Path) -> None:

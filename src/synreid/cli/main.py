@@ -67,7 +67,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "select run": SELECT_PRESETS,
     "reid train": REID_PRESETS,
 }
-TRACKED = ("gan train", "encoder train", "reid train", "study")
+TRACKED = ("gan train", "encoder train", "reid train")  # a study looks for itself, where it is not finished
 INTERRUPTED = 130
 BAD_INPUT = 2
 BROKEN_PIPE = 141
@@ -113,7 +113,8 @@ def _run(argv: list[str]) -> int:
     positional: list[Any] = []
     for parameter, hint in _parameters(function):
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            values[parameter.name] = hint(**{field.name: _option(chosen, field) for field in dataclasses.fields(hint)})
+            fields = {field.name: chosen[field.name] for field in dataclasses.fields(hint)}
+            values[parameter.name] = hint(**fields)
             continue
         value = chosen[parameter.name]
         if value is None and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -124,15 +125,9 @@ def _run(argv: list[str]) -> int:
             values[parameter.name] = value
         else:
             positional.append(value)
-    if name in TRACKED:
+    if name in TRACKED and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes the first one logs
         check_tracking()  # before an hour is spent
     return function(*positional, **values) or 0
-
-
-def _option(chosen: Namespace, field: dataclasses.Field[Any]) -> Any:
-    """Return an option's value: the very default where it is equal, for 40 and 40.0 would be two configurations."""
-    value = chosen[field.name]
-    return field.default if type(value) is float and value == field.default else value
 
 
 def _from_config(chosen: Namespace, name: str, hint: Any) -> Any:

@@ -125,7 +125,8 @@ class PersonGroups:
 class Part:
     """A device's part of another sampler's batches: every `world.size`-th picture, or group of one person, of them.
 
-    So every part has real and made pictures as the whole batch has, one more or less.
+    Where `made_ratio` sets how many are made, every part has real and made pictures as the whole batch has, one more or
+    less.
     """
 
     def __init__(self, whole: Sampler, options: ReidOptions, world: World) -> None:

@@ -48,8 +48,13 @@ def controls_of(sweeps: Sequence[Sweep]) -> list[Controls]:
     ]
 
 
-def more_real_of(study: Study) -> list[tuple[int, Arm]]:
-    """Return the arms that add real persons instead of artificial ones, by their number, of the recipe's own model."""
+def more_real_of(study: Study, sweeps: Sequence[Sweep]) -> list[tuple[int, Arm]]:
+    """Return the arms that add real persons instead of artificial ones, by their number, of the recipe's own model.
+
+    There are none beside amounts of variations alone, which are pictures and not persons.
+    """
+    if not any(arm.persons for sweep in sweeps for arm in sweep.arms):
+        return []
     found = [(arm.more_real, arm) for arm in study.arms if arm.more_real and arm.baseline is None]
     return sorted(found, key=lambda entry: entry[0])
 
@@ -57,11 +62,12 @@ def more_real_of(study: Study) -> list[tuple[int, Arm]]:
 def levels(study: Study, sweeps: Sequence[Sweep], metric: str) -> Markup | None:
     """Return a measure over the amount: the mean over the seeds in a band of one deviation, and the controls'.
 
-    Each line starts at the real pictures of its own re-ID model.
+    Beside them are the arms of as many more real persons, if the study has any. Each line starts at the real pictures
+    of its own re-ID model.
     """
     drawn = [([(arm.amount, arm) for arm in sweep.arms], svg.line_style(i), False) for i, sweep in enumerate(sweeps)]
     drawn += [(controls.arms, controls.style, True) for controls in controls_of(sweeps)]
-    drawn += [(more, MORE_REAL, True)] if (more := more_real_of(study)) else []
+    drawn += [(more, MORE_REAL, True)] if (more := more_real_of(study, sweeps)) else []
     spoken = []
     with svg.house_style():
         figure, axes = _blank()
@@ -168,7 +174,7 @@ def legend(study: Study, sweeps: Sequence[Sweep]) -> list[tuple[Markup, str]]:
     for index, controls in enumerate(lines):
         name = "real pictures, as many steps" if len(lines) == 1 else f"control of {' and '.join(controls.of)}"
         kinds.append((svg.swatch_of(controls.style, f"amounts-control-{index}", hollow=True), name))
-    if more_real_of(study):
+    if more_real_of(study, sweeps):
         kinds.append((svg.swatch_of(MORE_REAL, "amounts-more-real", hollow=True), "as many more real persons"))
     return kinds
 

@@ -70,8 +70,9 @@ class Result:
 class Difference:
     """A paired difference, `arm` minus `against`, in fractions; no interval where one seed gives none.
 
-    `p_holm` is corrected over all augmented arms against their controls, `persons` the interval over other test persons
-    too, `mcnemar` the queries gained and lost at first place. Older studies have none of the three.
+    `p_holm` is corrected over all augmented arms against their controls, shuffled labels aside; `persons` is the
+    interval over other test persons too, `mcnemar` the queries gained and lost at first place. Older studies have none
+    of the three.
     """
 
     arm: str

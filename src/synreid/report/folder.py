@@ -64,6 +64,8 @@ def read_study(folder: Path) -> Study:
 def finished_report(folder: Path) -> Path | None:
     """Return the report in a study's folder, or None where there is none of the study as it is now."""
     report, study = Path(folder) / REPORT, Path(folder) / STUDY
+    if not study.exists():
+        return None
     return report if report.exists() and report.stat().st_mtime_ns >= study.stat().st_mtime_ns else None
 
 

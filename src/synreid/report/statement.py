@@ -61,11 +61,14 @@ def _known(study: Study) -> tuple[str, str] | None:
 
 def splits_table(study: Study) -> Table:
     """How many pictures each split has, and what it was used for."""
-    splits = (
+    splits = [
         ("training", "train_pictures", "train_identities", "generator, selection and re-ID models learn from it"),
         ("query", "query", None, "asked for, in every evaluation; nothing learns from it"),
         ("gallery", "gallery", None, "searched, in every evaluation; nothing learns from it"),
-    )
+    ]
+    if study.data.get("left_out_pictures") is not None:
+        use = "the arms of more real persons draw from it, and nothing else does"
+        splits.insert(1, ("training, left out", "left_out_pictures", "left_out_identities", use))
     rows: list[list[str]] = []
     csv_rows: list[list[Cell]] = []
     for split, pictures, persons, use in splits:

@@ -108,7 +108,11 @@ def differences_table(study: Study) -> Table:
     """Paired differences with their intervals, in percentage points; their other tests are for the CSV file."""
     longest = max((len(d.per_seed) for d in study.differences), default=0)
     corrected = any(d.p_holm is not None for d in study.differences)
-    of_holm = " Holm's correction is over all arms with made pictures, each against its control." if corrected else ""
+    of_holm = (
+        " Holm's correction is over all arms with made pictures, each against its control, shuffled labels aside."
+        if corrected
+        else ""
+    )
     tests = ["p_holm", "persons_low", "persons_high", "mcnemar_gained", "mcnemar_lost", "mcnemar_p"]
     pairs = [f"pair_{index + 1}" for index in range(longest)]
     return Table(

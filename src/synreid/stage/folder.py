@@ -129,6 +129,9 @@ class StageFolder:
             old = {**self.run.get("named", {}), **self.run.get("inputs", {}), "stage version": self.run.get("version")}
             new = {**self.named, **self.inputs, "stage version": self.version}
             changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            if not changed:  # 40 and 40.0, as YAML reads it, have two fingerprints but are one number
+                self.fingerprint = self.run["fingerprint"]
+                return
             shown = ", ".join(f"{key} was {old.get(key)} and is now {new.get(key)}" for key in changed[:3])
             difference = f"a {self.stage} run of another configuration ({shown})"
         raise UserError(f"{self.path} holds {difference}; name another folder, or remove this one to start afresh.")

@@ -71,8 +71,8 @@ def differences_of(
     """Return the paired differences, as fractions, of each arm against each arm that it names.
 
     `low` and `high` are over training seeds, on these test persons, and `p` is theirs; `p_holm` is corrected for all
-    arms of made pictures against their matched controls. `persons` and, of Rank-1, `mcnemar` are what `scores` say of
-    other test persons, None where both arms have none of the same queries.
+    arms of made pictures against their matched controls, shuffled labels aside. `persons` and, of Rank-1, `mcnemar` are
+    what `scores` say of other test persons, None where both arms have none of the same queries.
     """
     rows = []
     for arm in arms:
@@ -124,7 +124,7 @@ def _family(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> list[
 
 
 def seeds_needed_of(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return how many seeds would settle each difference against a matched control; None where one seed was trained."""
+    """Return how many seeds would settle each difference that Holm's correction is over; None with one seed."""
     rows = []
     for row in _family(arms, differences):
         _, deviation = mean_and_deviation(row["per_seed"])

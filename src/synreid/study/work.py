@@ -327,10 +327,18 @@ class StudyWork:
             "drawn": self.drawn,
             "train_identities": len(set(column(material.real, "pid"))),
             "train_pictures": len(material.real),
+            **self._left_out(material),
             "query": int((splits == "query").sum()),
             "gallery": int((splits == "gallery").sum()),
             "cameras": len(set(column(concat([material.real, material.test]), "camera")) - {None}),
         }
+
+    def _left_out(self, material: Material) -> dict[str, int]:
+        """Count those whom arms of more real persons draw from."""
+        if not any(arm.more_real for arm in self.arms):
+            return {}
+        persons = len(set(column(material.others, "pid")))
+        return {"left_out_identities": persons, "left_out_pictures": len(material.others)}
 
 
 def _summary(material: Material, name: str) -> dict[str, Any]:

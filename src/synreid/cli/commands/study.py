@@ -58,7 +58,7 @@ def study(
         from synreid.report.page import write_report  # a second, which a finished study does not ask for
 
         report_path = write_report(out)
-        log_study(out)
+    log_study(out)
     print(_table(read_json(out / STUDY)))
     print(f"report: {report_path.resolve()}")
 
