@@ -54,7 +54,7 @@ HEAD = {
     "what": "does it keep working: damaged inputs of every kind, and a study that is killed at random moments",
     "command": "python benchmarks/reliability.py --cases 1000 --kills 50",
 }
-STREET = StreetOptions(persons=8, test_persons=4, pictures=4)
+STREET = StreetOptions(persons=8, test_persons=5, pictures=4)
 GAN = {
     **{"height": 16, "width": 8, "kimg": 0.04, "batch": 8, "cmax": 8, "cbase": 128, "w_dim": 8, "tick": 0.08},
     **{"snap": 1, "metrics": "none", "vision_aid": 0},
@@ -103,7 +103,8 @@ def damaged(cases: int, folder: Path) -> dict[str, Any]:
 def try_kind(place: int, cases: int, home: Path, queue: Any) -> None:
     """Try damaged files of one kind and put what became of them into `queue`."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
-    from inputs import GOOD, KINDS, SENTENCE, outcome, wrong
+    from inputs import KINDS
+    from outcome import GOOD, SENTENCE, outcome, wrong
 
     kind = KINDS[place]
     counts: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,5 +107,15 @@ def test_selection_of_other_persons_is_refused(copied: Callable[..., Path]) -> N
 def test_damaged_summary_is_one_sentence(copied: Callable[..., Path]) -> None:
     study = copied()
     (study / "select" / "summary.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match=r"summary\.json is damaged"):
+        open_choice("select", study / "select", find_material(study))
+
+
+def test_a_threshold_that_is_no_number_is_one_sentence(copied: Callable[..., Path]) -> None:
+    study = copied()
+    path = study / "select" / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["stages"][0]["threshold"] = "high"
+    path.write_text(json.dumps(summary), encoding="utf-8")
     with pytest.raises(UserError, match=r"summary\.json is damaged"):
         open_choice("select", study / "select", find_material(study))

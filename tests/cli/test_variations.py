@@ -34,7 +34,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_street: Path, tiny_gan
     return out
 
 
-def test_variations_go_through_selection_and_training(folder: Path, tiny_street: Path, tiny_gan: Path) -> None:
+def test_variations_go_through_selection_and_training(
+    folder: Path, tiny_street: Path, tiny_gan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SYNREID_WEIGHTS", raising=False)  # OSNet knows nobody in pictures this small
     asked = ["--images", "4", "--ways", "[between,camera,transfer]", "--out", folder / "varied"]
     assert run("persons", "vary", tiny_gan, folder / "latents", *asked) == 0
     assert run("select", "run", folder / "varied", "--data", tiny_street, "--detector", "none") == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from synreid.data import scan as module
@@ -81,6 +83,20 @@ def test_a_damaged_cache_is_made_again(market: Path, cache: Path, decoded: list[
     assert scan(market).table.equals(before)
     assert len(decoded) == 72
     scan(market)
+    assert len(decoded) == 72
+
+
+@pytest.mark.parametrize("texts", [[None] * 36, [b"\xff"] * 36, [3] * 36])
+def test_a_cache_with_a_damaged_column_is_made_again(
+    market: Path, cache: Path, decoded: list[str], texts: list[object]
+) -> None:
+    before = scan(market).table
+    (file,) = (cache / "scans").iterdir()
+    table = pq.read_table(file)
+    values = pa.array(texts, pa.binary()).view(pa.string()) if isinstance(texts[0], bytes) else pa.array(texts)
+    place = table.column_names.index("sha256")
+    pq.write_table(table.set_column(place, "sha256", values), file)
+    assert scan(market).table.equals(before)
     assert len(decoded) == 72
 
 

@@ -98,6 +98,25 @@ def test_features_that_a_training_looked_through_are_known(tmp_path: Path) -> No
     assert was_aided(config("stages", street={}, gan=[{"vision_aid": 0}, {"vision_aid": 0.5}]))
 
 
+def test_generators_that_name_each_other_come_to_an_end(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump({"vision_aid": 0, "start": str(tmp_path / other)}))
+    assert not was_aided(tmp_path / "a")
+
+
+@pytest.mark.parametrize("text", ["", "[3]", "gan: [3]", "vision_aid: much", "start: 3"])
+def test_options_of_no_training_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml does not hold the options of a generator's training"):
+        was_aided(tmp_path)
+
+
+def test_a_start_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"start: {'x' * 5000}")
+    assert not was_aided(tmp_path)
+
+
 def test_an_aided_generators_numbers_say_so(
     tiny_gan: Path, train_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

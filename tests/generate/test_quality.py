@@ -164,3 +164,26 @@ def test_features_that_the_training_looked_through_are_marked(
     monkeypatch.setattr(quality, "EfficientNetLite0", Counting)
     assert quality.Measurement(tmp_path, pictures(), asked, 0, aided=True).features.endswith(AIDED)
     assert not quality.Measurement(tmp_path, pictures(), asked, 0).features.endswith(AIDED)
+
+
+LINE = {"kimg": 0.0, "frechet": 3.0, "kid": -0.1, "kid_sd": 0.1, "made": 8, "real": 8, "features": "pixels"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "rule"),
+    [
+        ({}, "not a list of measures"),
+        ([3], "not a list of measures"),
+        ([LINE | {"kimg": "many"}], "kimg as a number"),
+        ([LINE | {"frechet": float("nan")}], "frechet as a number"),
+        ([LINE | {"kid_sd": -1.0}], "kid_sd as a number"),
+        ([LINE | {"made": 10**400}], "made as a number"),
+        ([LINE | {"features": None}], "features in a few words"),
+    ],
+)
+def test_damaged_measures_are_refused_before_the_training(
+    lines: object, rule: str, tmp_path: Path, counting: Counting
+) -> None:
+    quality.write_json(tmp_path / quality.FILE, lines)
+    with pytest.raises(UserError, match=rf"quality\.json .*{rule}; remove it, and the curve begins anew"):
+        quality.Measurement(tmp_path, pictures(), parse_metrics("fd20"), 0)

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from synreid.data.pixels import pixels
-from synreid.data.table import TABLE, column, concat, pick, read_table, rows, rows_by_person
+from synreid.data.table import TABLE, column, concat, pick, read_table, rows, rows_by_person, write_table
 from synreid.generate.network import load_generator
 from synreid.generate.place import generator_fingerprint
 from synreid.invert import latents as module
@@ -21,6 +21,7 @@ from synreid.invert.encoder import ENCODER, load_encoder, new_encoder, save_enco
 from synreid.invert.latents import LATENTS, Inversion, invert_pictures, load_latents, show
 from synreid.invert.options import EncoderOptions, RefineOptions
 from synreid.stage.errors import UserError
+from synreid.stage.tensors import write_tensors
 
 ENCODER_OPTIONS = EncoderOptions(channels=4, passes=2, lpips=0.0, precision="fp32", device="cpu")
 OPTIONS = RefineOptions(steps=8, tune_steps=3, batch=4, locality_pictures=2, precision="fp32")
@@ -188,6 +189,10 @@ def test_no_pictures_and_damaged_latents_are_said(
     (out / LATENTS).write_bytes(whole[:-8])
     with pytest.raises(UserError, match=r"latents\.safetensors is missing or damaged"):
         load_latents(out, tiny_gan)
+    (out / LATENTS).write_bytes(whole)
+    write_table(rows(pictures, [0, 1]), out / TABLE)
+    with pytest.raises(UserError, match=r"float32 \(9, .*, but must hold float32 styles of the 2 pictures"):
+        load_latents(out, tiny_gan)
     with pytest.raises(UserError, match="not the folder of a latents run"):
         load_latents(tmp_path, tiny_gan)
 
@@ -204,3 +209,23 @@ def test_a_folder_of_other_pictures_is_refused_and_a_finished_one_is_kept(
 def test_styles_come_back_from_the_file_as_they_went_in(inverted: Path, tiny_gan: Path) -> None:
     assert torch.equal(load_file(inverted / LATENTS)["w"], load_latents(inverted, tiny_gan).w)
     assert load_latents(inverted, tiny_gan).generator == generator_fingerprint(tiny_gan)
+
+
+@pytest.mark.parametrize("missing", ["w", "l2", None])
+def test_a_damaged_block_is_named(missing: str | None, tmp_path: Path) -> None:
+    path, whole = tmp_path / "0000000.safetensors", {"w": torch.zeros(3, 2, 4), "l2": torch.zeros(3)}
+    shapes = {name: tuple(tensor.shape) for name, tensor in whole.items()}
+    write_tensors(path, whole)
+    assert module.read_block(path, shapes).keys() == whole.keys()
+    write_tensors(path, {name: tensor for name, tensor in whole.items() if name != missing})
+    if missing is None:
+        path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"0000000\.safetensors is damaged .*; remove it and run the same"):
+        module.read_block(path, shapes)
+
+
+@pytest.mark.parametrize("other", [torch.zeros(2, 2, 4), torch.zeros(3, 2, 4, dtype=torch.float64)])
+def test_a_block_of_other_pictures_or_numbers_is_named(other: torch.Tensor, tmp_path: Path) -> None:
+    write_tensors(tmp_path / "0000000.safetensors", {"w": other})
+    with pytest.raises(UserError, match="is damaged"):
+        module.read_block(tmp_path / "0000000.safetensors", {"w": (3, 2, 4)})

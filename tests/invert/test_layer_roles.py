@@ -152,6 +152,11 @@ def test_stage_writes_numbers_and_pictures(tiny_gan: Path, tmp_path: Path) -> No
     num_ws = len(roles.layers)
     assert [layer for group in roles.groups for layer in layer_group(group.layers, num_ws)] == list(range(num_ws))
     assert show_layers(tiny_gan, out, LayerOptions(persons=4), None) == out
+    whole = json.loads((out / "layers.json").read_text())
+    for damaged in ([], whole | {"groups": [3]}, whole | {"posed": "a"}, whole | {"layers": [{"pose": {"mean": 1}}]}):
+        (out / "layers.json").write_text(json.dumps(damaged))
+        with pytest.raises(UserError, match=r"layers\.json is damaged: it does not hold what its stage writes"):
+            read_layers(out)
 
 
 def test_cost_is_identity_over_the_larger_gain() -> None:

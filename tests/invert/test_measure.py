@@ -24,7 +24,7 @@ from synreid.invert import measure as module
 from synreid.invert.encoder import ENCODER, new_encoder, save_encoder
 from synreid.invert.latent_ranking import encode_pictures, joined, latent_ranking
 from synreid.invert.latents import Inversion, load_latents, show
-from synreid.invert.measure import INVERTED, MEASURED, SHEET, as_text, chosen_rows, measure_encoder
+from synreid.invert.measure import INVERTED, MEASURED, SHEET, as_text, chosen_rows, measure_encoder, measured_as_text
 from synreid.invert.measure_numbers import mean_and_error, mean_and_interval, same_and_other
 from synreid.invert.measure_options import MeasureOptions
 from synreid.invert.options import EncoderOptions, RefineOptions
@@ -33,7 +33,7 @@ from synreid.reid.evaluate import evaluate_features, evaluate_model
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import train
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json
+from synreid.stage.files import read_json, write_json
 
 ENCODER_OPTIONS = EncoderOptions(
     steps=1, batch=4, channels=4, passes=2, lpips=0.0, precision="fp32", device="cpu", validate=4
@@ -319,3 +319,13 @@ def test_blocks_do_not_change_latents(
     torch.testing.assert_close(found, inversion.encode(pictures), rtol=0, atol=1e-5)
     monkeypatch.setattr(Inversion, "encode", lambda *args: pytest.fail("that was done"))
     assert torch.equal(encode_pictures(inversion, pictures, tmp_path), found)
+
+
+@pytest.mark.parametrize("key", ["queries", "pictures", "judges"])
+def test_damaged_numbers_are_one_sentence(key: str, measured: Path, tmp_path: Path) -> None:
+    values = read_json(measured / MEASURED)
+    write_json(tmp_path / MEASURED, values)
+    assert measured_as_text(tmp_path) == as_text(values)
+    write_json(tmp_path / MEASURED, values | {key: "a"})
+    with pytest.raises(UserError, match=r"measure\.json is damaged: it does not hold what its stage writes"):
+        measured_as_text(tmp_path)

@@ -16,6 +16,7 @@ from synreid.generate.network import new_generator
 from synreid.generate.options import GanOptions
 from synreid.invert.options import RefineOptions
 from synreid.invert.refine import (
+    HEADER,
     Difference,
     ramp,
     refine_styles,
@@ -24,6 +25,7 @@ from synreid.invert.refine import (
     weights_fingerprint,
 )
 from synreid.stage.errors import UserError
+from synreid.stage.tensors import write_tensors
 
 GAN = GanOptions(height=16, width=8, w_dim=8, cmax=8, cbase=128, map_depth=2)
 OPTIONS = RefineOptions(steps=60, w_keep=0.0, tune_steps=20, tune_lr=0.01, locality=0.0, batch=4, precision="fp32")
@@ -199,6 +201,9 @@ def test_a_file_that_is_no_difference_is_refused(generator: Generator, differenc
     difference.save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-7])
+    with pytest.raises(UserError, match="damaged or not a tuned generator"):
+        Difference.load(path)
+    write_tensors(path, difference.tensors, HEADER, {"parent": float("inf"), "fingerprint": ""})
     with pytest.raises(UserError, match="damaged or not a tuned generator"):
         Difference.load(path)
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))

@@ -27,6 +27,9 @@ for name, path in (("query", query), ("gallery", gallery)):
         sys.exit("the users own words")
     if change != "none":
         np.save(f"{out}/{name}.npy", features)
+    if change == "archive":
+        with open(f"{out}/{name}.npy", "wb") as file:
+            np.savez(file, features)
 """
 
 
@@ -64,6 +67,7 @@ def test_a_finished_command_is_not_run_again(go, tmp_path):
     [
         ("short", r"query.npy features have 7 rows, but there are 8"),
         ("nan", "1 rows that are not finite"),
+        ("archive", "query.npy is not a plain NumPy array .it is an archive, not one array"),
         ("none", "did not write .*query.npy"),
         ("nothing", "ended with 1 .the users own words"),
     ],

@@ -3,11 +3,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from synreid.data.table import concat, from_columns, pick
 from synreid.reid import evaluate as module
-from synreid.reid.evaluate import evaluate_features, evaluate_model, read_evaluation
+from synreid.reid.evaluate import (
+    PER_QUERY,
+    RANKED,
+    SUMMARY,
+    evaluate_features,
+    evaluate_model,
+    read_evaluation,
+    write_evaluation,
+)
 from synreid.reid.train import train
 from synreid.stage.errors import UserError
 
@@ -99,3 +109,42 @@ def test_a_models_evaluation_is_written_and_not_computed_twice(persons, small, t
         assert evaluate_model(folder, persons) == result
     fewer = concat([pick(persons, split="query"), pick(persons, split="gallery").slice(2)])
     assert evaluate_model(folder, fewer, tmp_path / "other").summary["gallery"] == 14
+
+
+@pytest.fixture
+def written(tmp_path):
+    write_evaluation(evaluate_features(*features(), *tables()), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda table: table.drop_columns(["path"]), "lacks a whole column path"),
+        (lambda table: table.append_column("ap", table["ap"]), "is damaged"),
+        (lambda table: table.set_column(3, "valid", pa.nulls(12, pa.bool_())), "lacks a whole column valid"),
+        (lambda table: table.set_column(3, "valid", pa.array(["yes"] * 12)), "lacks a whole column valid"),
+        (lambda table: table.slice(1), "has other queries than .*evaluation.json counts"),
+    ],
+)
+def test_damaged_scores_by_query_are_named(written, change, rule):
+    table = pq.read_table(written / PER_QUERY)
+    assert table.column_names[3] == "valid"
+    pq.write_table(change(table), written / PER_QUERY)
+    with pytest.raises(UserError, match=rf"per_query\.parquet {rule}"):
+        read_evaluation(written)
+
+
+@pytest.mark.parametrize(("name", "text"), [(SUMMARY, "null"), (SUMMARY, "[]"), (RANKED, "{}")])
+def test_what_is_no_evaluation_is_named(written, name, text):
+    (written / name).write_text(text)
+    with pytest.raises(UserError, match=f"{name} does not hold an evaluation; remove it and evaluate again"):
+        read_evaluation(written)
+
+
+def test_a_summary_without_its_numbers_is_named(written):
+    whole = read_evaluation(written).summary
+    module.check_summary(whole, written)
+    for name, value in (("map", "a"), ("rank5", None), ("queries", 12.0)):
+        with pytest.raises(UserError, match=rf"evaluation\.json does not say {name} as a number"):
+            module.check_summary(whole | {name: value}, written)

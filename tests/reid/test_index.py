@@ -236,6 +236,16 @@ def test_a_damaged_index_is_named(index, persons, tmp_path) -> None:
     assert len(read_table(nan / "table.parquet")) == 16
 
 
+@pytest.mark.parametrize(
+    ("part", "value"), [("config", {}), ("config", {"model": "m", "gallery": 3}), ("inputs", {"model": None})]
+)
+def test_a_record_that_names_no_model_or_gallery_is_refused(part, value, index, tmp_path) -> None:
+    folder = shutil.copytree(index, tmp_path / "i")
+    write_json(folder / "run.json", read_json(folder / "run.json") | {part: value})
+    with pytest.raises(UserError, match=r"run\.json is damaged \(what it was made from\)"):
+        open_index(folder)
+
+
 def test_clusters_of_another_gallery_are_refused(model, persons, tmp_path) -> None:
     pytest.importorskip("faiss")
     parts = [pick(persons, split=split) for split in ("gallery", "query")]
@@ -269,3 +279,18 @@ def test_clusters_say_how_many_and_how_wide() -> None:
     clusters, _ = build_clusters(clustered(100), IndexOptions())
     assert isinstance(clusters, Clusters)
     assert (len(clusters), clusters.width, clusters.count) == (100, 16, 40)
+
+
+def test_a_damaged_part_of_a_cut_off_index_is_named(model, persons, tmp_path, monkeypatch) -> None:
+    def cut(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    gallery = pick(persons, split="gallery")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "write_table", cut)
+        index_gallery(model, gallery, tmp_path / "i")
+    (part,) = (tmp_path / "i").glob("features-*.npy")
+    for damaged in (np.load(part)[1:], np.load(part).astype(np.float64), np.load(part)[0]):
+        np.save(part, damaged)
+        with pytest.raises(UserError, match=r"features-000000000\.npy is damaged .* remove it and run"):
+            index_gallery(model, gallery, tmp_path / "i")

@@ -92,6 +92,17 @@ def test_changed_options_and_pictures_are_noticed(data, embedded, tmp_path):
     assert np.load(out / "predictions" / "gallery.npy").shape == (60, 8)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"), [("intervals", {"map": {"low": 0.1}}), ("breakdown", {"by_camera": [{"queries": 1}]})]
+)
+def test_damaged_extras_are_one_sentence(data, embedded, tmp_path, name, change):
+    evaluate_protocols(tmp_path / "m", data, tmp_path / "out", ALL)
+    path = tmp_path / "out" / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=rf"{name}\.json is damaged: it does not hold what its stage writes"):
+        evaluate_protocols(tmp_path / "m", data, tmp_path / "out", ALL)
+
+
 def test_reranking_leaves_junk_out(data, embedded, tmp_path):
     found = evaluate_protocols(tmp_path / "m", data, tmp_path / "out", EvaluateOptions(rerank=True))
     query, gallery = pick(data, split="query"), pick(data, split="gallery", junk=False)

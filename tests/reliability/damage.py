@@ -22,6 +22,7 @@ HEAD = 256  # bytes at a file's beginning and end that are hit more often than t
 SIZES = (0, 1, 255, 30_000, 65_500, 2**31 - 1, 2**32 - 1)
 ESCAPES = ("../../escape", "/escape", "~/escape", "..", "a/../../../escape", "escape\0.png", "\\\\host\\escape")
 TEXTS = ("", " ", "\0", "\ud7ff", "é" * 300, "x" * 100_000, "nan", "-1", "1e999", "{}", "[[")
+JSONS = ("null", "3", "[]", '{"maker": [1], "operation": {}}', "[" * 3_000)  # where a column holds JSON
 ODD: tuple[Any, ...] = (
     *(None, True, -1, 0, 10**30, -(2**63), 1e308, float("nan"), float("inf")),
     *([], {}, [None], [[1, [2]]], {"a": {"b": 1}}),
@@ -98,6 +99,24 @@ def damaged_json(good: bytes) -> Damaged:
         _changed(json.loads(good)).map(lambda value: json.dumps(value).encode()),
         st.sampled_from((b"[" * DEEP, b'{"a":' * DEEP + b"1" + b"}" * DEEP, b"1" * 100_000)),
     )
+
+
+def damaged_lines(good: bytes) -> Damaged:
+    """Also files of JSON lines with a value of one line replaced or left out, a line doubled or out of its place."""
+    lines = good.decode().splitlines()
+    numbered = st.integers(0, len(lines) - 1)
+    changed = numbered.flatmap(
+        lambda at: _changed(json.loads(lines[at])).map(lambda v: [*lines[:at], json.dumps(v), *lines[at + 1 :]])
+    )
+    return _either(
+        damaged_bytes(good),
+        changed.map(_lines),
+        st.tuples(numbered, numbered).map(lambda at: _lines([*lines[: at[0]], lines[at[1]], *lines[at[0] :]])),
+    )
+
+
+def _lines(lines: list[str]) -> bytes:
+    return "\n".join(lines).encode()
 
 
 def damaged_yaml(good: bytes) -> Damaged:
@@ -193,7 +212,7 @@ def damaged_table(good: bytes) -> Damaged:
     texts = st.sampled_from([name for name in table.column_names if pa.types.is_string(table.schema.field(name).type)])
     kinds = st.sampled_from((pa.int64(), pa.string(), pa.binary(), pa.bool_(), pa.list_(pa.string()), pa.null()))
     row = st.integers(0, len(table) - 1)
-    odd = st.sampled_from((None, *TEXTS, *ESCAPES))
+    odd = st.sampled_from((None, *TEXTS, *ESCAPES, *JSONS))
     changed = st.one_of(
         name.map(lambda one: table.drop_columns([one])),
         name.map(lambda one: table.append_column(one, table[one])),

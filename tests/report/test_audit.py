@@ -82,7 +82,7 @@ def test_without_an_audit_the_page_says_how_to_make_one(make_study: Callable[...
     assert f"synreid privacy {folder / 'gan'} --data Market-1501 --out {folder / 'privacy'}" in words
 
 
-@pytest.mark.parametrize("found", [[], {}, {"spaces": {"pixels": 0.5}}])
+@pytest.mark.parametrize("found", [[], {}, {"spaces": {"pixels": 0.5}}, {"spaces": {"a": {"quantiles_made": "a"}}}])
 def test_damaged_audit_is_refused(make_study: Callable[..., Path], found: Any) -> None:
     folder = make_study()
     write_audit(folder / "privacy", found)

@@ -13,7 +13,7 @@ from synreid.cli.main import main
 from synreid.data.pixels import read_picture
 from synreid.data.table import TABLE, column, paths, read_table
 from synreid.features.detectors import HogDetector
-from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate, lines
+from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate, calibration_as_text, lines
 from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.curves import ScoreSample
 from synreid.select.options import SelectOptions, check
@@ -137,6 +137,9 @@ def test_pictures_that_an_audit_flags_go_first(
     assert [found[digest] for digest in digests] == ["privacy" if k in (0, 5) else None for k in range(8)]
     with pytest.raises(UserError, match=r"4 pictures, .* are not in the privacy audit"):
         select(persons, real, tmp_path / "other", options, colours, audit=audit.slice(4))
+    for name in ("sha256", "flagged"):
+        with pytest.raises(UserError, match=f"the privacy audit lacks a whole column {name}"):
+            select(persons, real, tmp_path / "other", options, colours, audit=audit.drop_columns([name]))
 
 
 def test_commands_calibrate_select_and_report(
@@ -155,3 +158,10 @@ def test_commands_calibrate_select_and_report(
     chosen = run("select", "run", persons, "--detector", "none", "--identity", "false", "--out", tmp_path / "chosen")
     assert chosen.strip() == str(tmp_path / "chosen")
     assert run("select", "report", tmp_path / "chosen").splitlines()[-1].split()[:2] == ["kept", "4"]
+    for folder, name, show in (
+        (out, NUMBERS, calibration_as_text),
+        (tmp_path / "chosen", "summary.json", selection_as_text),
+    ):
+        (folder / name).write_text("[]")
+        with pytest.raises(UserError, match=f"{name} is damaged: it does not hold what its stage writes"):
+            show(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -124,3 +125,14 @@ def test_bad_input_is_said(made: Made, real: pa.Table, colours: ColourEmbedder, 
     selection = read_selection(select(persons, real, tmp_path / "out3", COLOUR_ONLY, colours)).slice(5)
     with pytest.raises(UserError, match="not in the selection"):
         kept_rows(stranger, selection)
+
+
+@pytest.mark.parametrize("name", ["pid", "reason", "consistency"])
+def test_a_damaged_selection_is_named(
+    name: str, made: Made, real: pa.Table, colours: ColourEmbedder, tmp_path: Path
+) -> None:
+    path = select(made(faulty()), real, tmp_path / "out", COLOUR_ONLY, colours) / "selection.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(name), name, pa.nulls(len(table), pa.bool_())), path)
+    with pytest.raises(UserError, match=f"selection.parquet is unreadable .column {name} is not whole"):
+        read_selection(path.parent)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path, read_json, read_yaml, write_json
+from synreid.stage.files import atomic_path, expected_shape, read_json, read_yaml, write_json
 from synreid.stage.fingerprint import fingerprint
 
 
@@ -64,3 +64,13 @@ def test_fingerprint_does_not_depend_on_order_of_keys_or_on_kinds_of_path() -> N
     assert fingerprint({"a": 1, "b": Path("x")}) == fingerprint({"b": "x", "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
     assert len(fingerprint(1)) == 16
+
+
+@pytest.mark.parametrize("text", ["[]", '{"a": {}}', '{"a": "b"}', '{"a": null}', '{"a": 0}'])
+def test_json_of_another_shape_is_one_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "a.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    rule = r"run/a\.json is damaged: .*Error.*; remove .*run and run its stage again"
+    with pytest.raises(UserError, match=rule), expected_shape(path):
+        assert f"{1 / read_json(path)['a']:.2f}"

@@ -90,7 +90,15 @@ def test_damaged_run_file_is_named(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("change", [lambda run: [run], lambda run: {**run, "named": 3}, lambda run: {"stage": "gan"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: [run],
+        lambda run: {**run, "named": 3},
+        lambda run: {"stage": "gan"},
+        lambda run: {**run, "outputs": {"a": float("nan")}},
+    ],
+)
 def test_run_file_of_another_shape_is_named(change, tmp_path: Path) -> None:
     with folder(tmp_path / "a") as stage:
         stage.finish()

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -137,6 +140,7 @@ def test_store_that_fails_midway_ends_no_training(
         raise ConnectionResetError(104, "Connection reset by peer")
 
     monkeypatch.setattr(tracking, "SECONDS", 0.0)
+    monkeypatch.setattr(tracking, "SHARE", 0)
     with stage(tmp_path / "a") as folder, MetricsLog(folder.path) as log:
         log.write(1, loss=1.0)
         with monkeypatch.context() as broken:
@@ -148,6 +152,27 @@ def test_store_that_fails_midway_ends_no_training(
     assert [line["step"] for line in read_metrics(tmp_path / "a")] == [1, 2, 3, 4]
     (run,) = runs(tracked)
     assert points(tracked, run) == {"loss": [(1, 1.0)]}
+
+
+def test_slow_store_takes_a_twentieth_of_the_time_at_most(
+    tracked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    now, calls = [0.0], []
+
+    def slow(*_: object, metrics: object = (), **__: object) -> None:
+        if metrics:
+            now[0] += 4.0
+            calls.append(now[0])
+
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
+    monkeypatch.setattr(MlflowClient, "log_batch", slow)
+    with stage(tmp_path / "a") as folder, MetricsLog(folder.path) as log:
+        for step in range(1, 401):
+            now[0] += 1.0  # of training
+            log.write(step, loss=1.0)
+    assert calls == [9.0, 93.0, 177.0, 261.0, 345.0, 424.0]  # the last is the training's end
 
 
 def test_missing_package_is_said_before_and_ends_no_training(
@@ -185,6 +210,38 @@ def test_unreachable_server_is_refused_and_its_password_is_not_shown(monkeypatch
     monkeypatch.setenv("SYNREID_MLFLOW", "http://me:secret@127.0.0.1:9")
     with pytest.raises(UserError, match=r"http://\*\*\*@127.0.0.1:9, .*refused"):
         check_tracking()
+
+
+@needs_mlflow
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgres://me:secret@h/db", "postgres://***@h/db"),
+        ("postgres:me:secret@h/db", "postgres:***@h/db"),
+        ("htps://me:sec/ret@h", "htps://***@h"),
+        ("htps://me:secret@h/x?token=secret", "htps://***@h/x"),
+        ("databricks-uc://me:sec@ret@h", "databricks-uc://***@h"),
+        ("http://me:secret@", "http://***@"),  # which MLflow lengthens
+        ("http://me:sec/ret@127.0.0.1:9", "http://***@127.0.0.1:9"),  # of which it tells a part
+        ("nonsense://h?token=secret", "nonsense://h"),
+    ],
+)
+def test_password_is_shown_neither_by_us_nor_by_mlflow(
+    uri: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SYNREID_MLFLOW", uri)
+    with pytest.raises(UserError, match=re.escape(f"SYNREID_MLFLOW is {shown}, which")) as refusal:
+        check_tracking()
+    with MetricsLog(tmp_path):
+        pass
+    said = str(refusal.value) + capfd.readouterr().err
+    assert "logging" in said and not re.search(r"\b(me|sec|ret|secret)\b", said)
+
+
+def test_errors_that_are_each_other_s_context() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__context__, other.__context__ = other, one
+    assert tracking._reason(one) == "one"
 
 
 @needs_mlflow
@@ -240,6 +297,19 @@ def test_experiment_that_another_process_makes_meanwhile_is_taken(
     with stage(tmp_path / "a") as folder, MetricsLog(folder.path) as log:
         log.write(1, loss=0.5)
     assert [run.info.experiment_id for run in runs(tracked)] == [number]
+
+
+@needs_mlflow
+def test_processes_that_are_all_first_at_a_new_database(tmp_path: Path) -> None:
+    text = "from synreid.stage.tracking import check_tracking; check_tracking()"
+    environment = {**os.environ, "SYNREID_MLFLOW": f"sqlite:///{tmp_path}/runs.db"}
+
+    def check(_: int) -> str:
+        command = [sys.executable, "-c", text]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stderr
+
+    with ThreadPoolExecutor(3) as pool:
+        assert [said for said in pool.map(check, range(3)) if "Error" in said] == []
 
 
 def test_without_the_variable_mlflow_is_not_loaded(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -131,7 +132,9 @@ def _scores(selection: pa.Table, folder: Path) -> dict[str, Score]:
     summary = folder / SUMMARY
     try:
         thresholds = {stage["name"]: stage["threshold"] for stage in read_json(summary)["stages"]}
-    except (KeyError, TypeError) as error:
+        if any(threshold is not None and not math.isfinite(threshold) for threshold in thresholds.values()):
+            raise ValueError("a threshold is not a number")
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{summary} is damaged; remove {folder} and select again.") from error
     found = {}
     for name in selection.column_names:

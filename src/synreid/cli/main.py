@@ -22,6 +22,7 @@ from synreid.reid.options import PRESETS as REID_PRESETS
 from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_yaml
+from synreid.stage.log import further_process
 from synreid.stage.tracking import check_tracking
 
 GROUPS = {
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    print(f"synreid: {text}", file=sys.stderr)
+    print(f"synreid: {' '.join(text.split())}", file=sys.stderr)  # other libraries' words may hold line breaks
     sys.exit(code)
 
 
@@ -125,7 +126,7 @@ def _run(argv: list[str]) -> int:
             values[parameter.name] = value
         else:
             positional.append(value)
-    if name in TRACKED and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes the first one logs
+    if name in TRACKED and not further_process():
         check_tracking()  # before an hour is spent
     return function(*positional, **values) or 0
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from synreid.data.cache import cache_folder
 from synreid.data.decode import picture_sha256, read_picture, resize
 from synreid.data.table import column, paths
+from synreid.stage.arrays import DAMAGED, read_array
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import fingerprint
@@ -49,8 +50,8 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the mapped array, or None where the file is missing, cut short or of another shape."""
     try:
         # copy on write: PyTorch wants memory that may be written to, and the file must never change
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        array = read_array(path, "c")
+    except DAMAGED:
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
 

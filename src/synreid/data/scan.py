@@ -58,6 +58,15 @@ class _Seen(NamedTuple):
     width: int
 
 
+SEEN = pa.schema(
+    {
+        **{"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64()},
+        **{"sha256": pa.string(), "height": pa.int64(), "width": pa.int64()},
+    }
+)
+"""Of the cache's file: each path, and what _Seen says of it."""
+
+
 def listing(path: Path, camera_pattern: str | None = None) -> Listing:
     """List the pictures of a CSV file, of a folder in Market-1501's layout (or of one that holds one such folder), in
     MSMT17's or CUHK01's, or of a folder with a folder for each person. Raises UserError where `path` is none of these.
@@ -233,9 +242,12 @@ def _read_cache(path: Path) -> dict[str, _Seen]:
     """Return what earlier scans decoded, by path; nothing where the cache is missing or damaged."""
     try:
         stored = pq.read_table(path)
-        columns = [stored.column(name).to_pylist() for name in ("path", *_Seen._fields)]
-    except (OSError, pa.ArrowException, KeyError):
+        stored.validate(full=True)  # its texts are UTF-8, too
+    except (OSError, pa.ArrowException):
         return {}
+    if not stored.schema.equals(SEEN) or any(column.null_count for column in stored.columns):
+        return {}
+    columns = [stored.column(name).to_pylist() for name in SEEN.names]
     return {name: _Seen(*values) for name, *values in zip(*columns, strict=True)}
 
 
@@ -243,4 +255,4 @@ def _write_cache(path: Path, seen: dict[str, _Seen]) -> None:
     facts = list(seen.values())
     columns = {name: [fact[place] for fact in facts] for place, name in enumerate(_Seen._fields)}
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table({"path": list(seen), **columns}), temporary)
+        pq.write_table(pa.table({"path": list(seen), **columns}, schema=SEEN), temporary)

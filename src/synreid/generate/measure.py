@@ -54,16 +54,40 @@ def was_aided(folder: Path) -> bool:
 
     False where the folder does not say (an import).
     """
-    if not (folder / CONFIG).exists():
-        return False
-    config = read_yaml(folder / CONFIG)
-    stages = config["gan"] if isinstance(config.get("gan"), list) else [config]  # a shipped one has several
-    for stage in stages:
-        start = stage.get("start")
-        before = SHIPPED / start if start and (SHIPPED / start).is_dir() else Path(start) if start else None
-        if stage.get("vision_aid", 0) > 0 or (before is not None and was_aided(before)):
-            return True
+    todo, seen = [folder], set()
+    while todo:
+        path = todo.pop() / CONFIG
+        if path in seen or not _is_there(path):
+            continue
+        seen.add(path)
+        config = read_yaml(path)
+        several = isinstance(config, dict) and isinstance(config.get("gan"), list)  # a shipped one has several
+        for stage in config["gan"] if several else [config]:
+            weight, start = _aid_and_start(stage, path)
+            if weight > 0:
+                return True
+            if start:
+                todo.append(SHIPPED / start if _is_there(SHIPPED / start) else Path(start))
     return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
+
+
+def _aid_and_start(stage: Any, path: Path) -> tuple[float, str | None]:
+    """Return the weight of the vision-aided loss and the generator that a training began with, None for none."""
+    options = stage if isinstance(stage, dict) else {"vision_aid": None}
+    weight, start = options.get("vision_aid", 0), options.get("start")
+    if not isinstance(weight, int | float) or not isinstance(start, str | None):
+        raise UserError(
+            f"{path} does not hold the options of a generator's training (vision_aid a number, start a folder); "
+            "put back the file that gan train wrote, or train again."
+        )
+    return weight, start
 
 
 def measures_as_text(values: dict[str, Any]) -> str:

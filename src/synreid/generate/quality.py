@@ -25,6 +25,8 @@ from synreid.stage.log import say
 GRID = (6, 16)  # rows, columns
 FILE = "quality.json"
 CURVE = "quality.png"
+DRAWN = ("kimg", "frechet", "kid", "kid_sd", "made", "real")  # numbers of each line of FILE
+LARGEST, LONGEST = 1e300, 200  # of a number and a text that can still be drawn
 
 
 def distance(gan: Path, real: np.ndarray, embedder: Embedder) -> dict[str, Any]:
@@ -62,6 +64,21 @@ def quality_embedder(kind: str) -> tuple[Embedder, str]:
     return embedder, why
 
 
+def read_quality(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a training's `quality.json`, none where there is none yet; UserError for a damaged file."""
+    lines = read_json(path) if path.exists() else []
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise UserError(f"{path} is not a list of measures; remove it, and the curve begins anew.")
+    for line in lines:
+        for name in DRAWN:
+            value, least = line.get(name), -LARGEST if name == "kid" else 0  # KID's estimate may lie below zero
+            if not isinstance(value, int | float) or not least <= value <= LARGEST:  # NaN does not
+                raise UserError(f"{path} does not say {name} as a number; remove it, and the curve begins anew.")
+        if not isinstance(line.get("features"), str) or len(line["features"]) > LONGEST:
+            raise UserError(f"{path} does not name the features in a few words; remove it, and the curve begins anew.")
+    return lines
+
+
 class Measurement:
     """Takes snapshots of a generator against its training pictures, uint8 [N, 3, H, W].
 
@@ -75,6 +92,7 @@ class Measurement:
         self.grid = self.pictures[np.sort(np.random.default_rng((seed, 7)).permutation(len(pictures))[: np.prod(GRID)])]
         if not self.count:
             return
+        read_quality(folder / FILE)  # a damaged one is refused now, not hours later
         self.rows = drawn_rows(len(pictures), None if metrics.full else metrics.count, seed)
         self.embedder, why = quality_embedder(metrics.kind)
         self.features = self.embedder.name + AIDED * (aided and isinstance(self.embedder, EfficientNetLite0))
@@ -99,7 +117,7 @@ class Measurement:
         made = embedded(samples(sampler, range(self.count)), self.count, self.embedder)
         values = {"kimg": kimg, **measure(self.real, made, features=self.features)}
         path = self.folder / FILE
-        earlier = [line for line in (read_json(path) if path.exists() else []) if line["kimg"] < kimg]
+        earlier = [line for line in read_quality(path) if line["kimg"] < kimg]
         write_json(path, [*earlier, values])
         draw_curve([*earlier, values], self.folder / CURVE)
         return values

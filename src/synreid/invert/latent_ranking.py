@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from synreid.generate.persons import GROUPS, layer_group
-from synreid.invert.latents import Inversion
+from synreid.invert.latents import Inversion, read_block
 from synreid.reid.evaluate import Evaluation, evaluate_features
 from synreid.stage.progress import progress
 from synreid.stage.tensors import write_tensors
@@ -79,7 +78,8 @@ def encode_pictures(inversion: Inversion, pictures: np.ndarray, folder: Path) ->
             block = pictures[start : start + ENCODED]
             if not path.exists():
                 write_tensors(path, {"w": inversion.encode(block)})
-            found.append(load_file(path)["w"])
+            shape = (len(block), inversion.generator.num_ws, inversion.generator.w_dim)
+            found.append(read_block(path, {"w": shape})["w"])
             bar.advance(len(block))
     return torch.cat(found)
 

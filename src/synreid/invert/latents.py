@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,8 +126,14 @@ def load_latents(folder: Path, gan: Path) -> Latents:
             f"{path} holds styles of generator {trained_with}, but {gan} is generator {given}; "
             "name their own generator, or invert the pictures for this one."
         )
+    table = read_table(folder / TABLE)
+    if w.ndim != 3 or len(w) != len(table) or w.dtype != torch.float32:
+        raise UserError(
+            f"{path} holds {w.dtype} {tuple(w.shape)}, but must hold float32 styles of the {len(table)} pictures in "
+            f"{folder / TABLE}; remove {folder} and run encoder invert again."
+        )
     named = fingerprint(run["fingerprint"], run["outputs"])
-    return Latents(read_table(folder / TABLE), w, trained_with, named, folder, bool(run["named"].get("tune_steps")))
+    return Latents(table, w, trained_with, named, folder, bool(run["named"].get("tune_steps")))
 
 
 class Inversion:
@@ -203,7 +209,7 @@ def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[s
     """Work through the pictures, block by block, and write everything; returns the digests of what was written."""
     height, width = inversion.generator.height, inversion.generator.width
     pictures = pixels(table, height, width)
-    parts = [load_file(path) for path in _parts(inversion, pictures, folder.path / PARTS)]
+    parts = list(_parts(inversion, pictures, folder.path / PARTS))
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     w = whole.pop("w")
     if inversion.options.tune_steps:
@@ -219,8 +225,23 @@ def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[s
     return outputs
 
 
-def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator[Path]:
-    """Yield the file of each block: `w`, and each loss before (`<loss>_encoder`) and after refinement."""
+def read_block(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Return what was saved of a block, float32 tensors of these names and shapes; UserError for a damaged file."""
+    try:
+        found = load_file(path)
+        if {name: list(tensor.shape) for name, tensor in found.items()} != {k: list(v) for k, v in shapes.items()}:
+            raise ValueError(f"it does not hold {', '.join(shapes)} of its pictures")
+        if any(tensor.dtype != torch.float32 for tensor in found.values()):
+            raise ValueError("its numbers are not float32")
+    except DAMAGED as error:
+        raise UserError(f"{path} is damaged ({error}); remove it and run the same command again.") from error
+    return found
+
+
+def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator[dict[str, Tensor]]:
+    """Yield each block: `w`, and each loss before (`<loss>_encoder`) and after refinement."""
+    losses = [name + behind for name in inversion.names for behind in ("_encoder", "")]
+    generator = inversion.generator
     with progress("inverting pictures", len(pictures), "pictures") as bar:
         for start in range(0, len(pictures), BLOCK):
             path = folder / f"{start:07d}.safetensors"
@@ -232,7 +253,8 @@ def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator
                 judged |= inversion.judged(block, w)
                 write_tensors(path, {"w": w, **{name: torch.from_numpy(value) for name, value in judged.items()}})
             bar.advance(len(block))
-            yield path
+            shapes = {"w": (len(block), generator.num_ws, generator.w_dim)}
+            yield read_block(path, shapes | {name: (len(block),) for name in losses})
 
 
 def _tune(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> None:

@@ -16,7 +16,7 @@ from synreid.invert.layer_options import LayerOptions
 from synreid.invert.layer_roles import Change, Changes, Group, LayerRoles, check_layers, measure_layers
 from synreid.reid.embed import ReidEmbedder
 from synreid.stage.device import choose_device
-from synreid.stage.files import read_json, write_json
+from synreid.stage.files import expected_shape, read_json, write_json
 from synreid.stage.fingerprint import file_digest
 from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.log import say
@@ -57,10 +57,19 @@ def show_layers(
 
 
 def read_layers(folder: Path) -> LayerRoles:
-    """Return what `show_layers` wrote into `folder`; raises UserError where it is not the folder of a finished run."""
-    read_run(folder, STAGE)
-    values = read_json(folder / NUMBERS)
+    """Return what `show_layers` wrote into `folder`.
 
+    Raises UserError where it is not the folder of a finished run, and where its numbers are damaged.
+    """
+    read_run(folder, STAGE)
+    path = folder / NUMBERS
+    with expected_shape(path):
+        roles = _roles(read_json(path))
+        roles.as_text()  # what cannot be told is damaged too
+    return roles
+
+
+def _roles(values: dict[str, Any]) -> LayerRoles:
     def changes(found: dict[str, dict[str, float | None]]) -> Changes:
         return {name: Change(**change) for name, change in found.items()}
 

@@ -35,7 +35,7 @@ from synreid.quality.cached import blocks, cached_features, embedded
 from synreid.reid.embed import ReidEmbedder
 from synreid.reid.evaluate import evaluate_features
 from synreid.stage.errors import UserError
-from synreid.stage.files import write_json
+from synreid.stage.files import expected_shape, read_json, write_json
 from synreid.stage.fingerprint import file_digest
 from synreid.stage.folder import RUN, StageFolder, read_run
 from synreid.stage.log import say
@@ -253,6 +253,13 @@ class _Measuring:
         by = (features["real"], features["gallery"])
         ranked = latent_ranking(self.w, whole, mean, *by, self.query, self.gallery)
         return compared(ranked, "features", self.options.resamples)
+
+
+def measured_as_text(folder: Path) -> str:
+    """Return measure.json of `measure_encoder`'s folder as lines; raises UserError where it is damaged."""
+    path = folder / MEASURED
+    with expected_shape(path):
+        return as_text(read_json(path))
 
 
 def as_text(values: dict[str, Any]) -> str:

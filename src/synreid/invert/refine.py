@@ -81,9 +81,10 @@ class Difference:
         try:
             header = read_header(path, HEADER)
             difference, wanted = cls(header["parent"], load_file(path)), header["fingerprint"]
+            found = difference.fingerprint  # of a parent, too, which may be anything
         except DAMAGED as error:
             raise UserError(f"{path} is damaged or not a tuned generator ({error}); tune it again.") from error
-        if difference.fingerprint != wanted:
+        if found != wanted:
             raise UserError(f"{path} holds other weights than were written into it; tune it again.")
         return difference
 

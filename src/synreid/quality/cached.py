@@ -10,6 +10,7 @@ import numpy as np
 
 from synreid.data.cache import cache_folder
 from synreid.features.embedders import Embedder
+from synreid.stage.arrays import DAMAGED, read_array
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.progress import progress
@@ -58,7 +59,7 @@ def _key(pictures: np.ndarray, embedder: Embedder) -> str:
 def _open(path: Path, count: int) -> np.ndarray | None:
     """The stored array, or None where the file is missing, cut short or of another shape."""
     try:
-        features: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        features = read_array(path)
+    except DAMAGED:
         return None
     return features if features.ndim == 2 and len(features) == count and features.dtype == np.float32 else None

@@ -16,11 +16,13 @@ from synreid.reid.evaluate import (
     SUMMARY,
     Evaluation,
     check_features,
+    check_summary,
     evaluate_features,
     read_evaluation,
     write_evaluation,
 )
 from synreid.reid.train import training_rows
+from synreid.stage.arrays import DAMAGED, read_array
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.folder import StageFolder
@@ -60,6 +62,7 @@ def run_command(
     with StageFolder(out, STAGE, VERSION, config, inputs) as folder:
         known = read_evaluation(folder.path) if folder.complete else None
         if known is not None:
+            check_summary(known.summary, folder.path)
             return known
         for name, table in tables.items():
             write_csv(table, folder.path / f"{name}.csv")
@@ -117,12 +120,12 @@ def _run(words: list[str], folder: Path) -> float:
 
 def _read_features(path: Path, rows: int) -> np.ndarray:
     try:
-        features = np.load(path, allow_pickle=False)
+        features = read_array(path)
     except FileNotFoundError as error:
         raise UserError(
             f"the training command did not write {path}; it must hold one feature a row of the CSV."
         ) from error
-    except (ValueError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is not a plain NumPy array ({error}); write it by numpy.save.") from error
     check_features(features, rows, path.name)
     return np.asarray(features, dtype=np.float32)

@@ -23,6 +23,15 @@ from synreid.stage.log import say
 
 VERSION = 1
 SUMMARY, PER_QUERY, RANKED = "evaluation.json", "per_query.parquet", "ranked.json"
+FRACTIONS = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
+COUNTS = ("queries", "unmatched")
+QUERY_KINDS = {  # columns of a per-query table that intervals and studies are computed from
+    "path": pa.types.is_string,
+    "pid": pa.types.is_string,
+    "valid": pa.types.is_boolean,
+    "first_hit": pa.types.is_integer,
+    "ap": pa.types.is_floating,
+}
 DEPTH = 10  # length of a ranked list
 LISTS = 8  # queries whose ranked lists are written for the eye
 BLOCK_BYTES = 256 * 2**20  # of distances at a time
@@ -139,6 +148,7 @@ def evaluate_model(model_folder: Path, data: pa.Table, out: Path | None = None, 
 def evaluate_once(subject: Subject, out: Path, mark: str, compute: Callable[[], Evaluation]) -> Evaluation:
     """Return the evaluation in `out` if its fingerprint is `mark`; else compute it and write it there."""
     if (known := read_evaluation(out)) is not None and known.summary.get("fingerprint") == mark:
+        check_summary(known.summary, out)
         return known
     result = compute()
     result = Evaluation({**result.summary, **subject.facts(mark)}, result.per_query, result.ranked)
@@ -163,7 +173,32 @@ def read_evaluation(folder: Path) -> Evaluation | None:
         per_query = pq.read_table(folder / PER_QUERY)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{folder / PER_QUERY} is damaged ({error}); remove it and evaluate again.") from error
-    return Evaluation(read_json(folder / SUMMARY), per_query, read_json(folder / RANKED))
+    _check_queries(per_query, folder / PER_QUERY)
+    summary, ranked = read_json(folder / SUMMARY), read_json(folder / RANKED)
+    for value, kind, name in ((summary, dict, SUMMARY), (ranked, list, RANKED)):
+        if not isinstance(value, kind):
+            raise UserError(f"{folder / name} does not hold an evaluation; remove it and evaluate again.")
+    valid = column(per_query, "valid").astype(bool)
+    found = {"queries": int(valid.sum()), "unmatched": int((~valid).sum())}
+    if any(summary.get(name, count) != count for name, count in found.items()):
+        raise UserError(
+            f"{folder / PER_QUERY} has other queries than {folder / SUMMARY} counts; remove both and evaluate again."
+        )
+    return Evaluation(summary, per_query, ranked)
+
+
+def _check_queries(per_query: pa.Table, path: Path) -> None:
+    for name, has_kind in QUERY_KINDS.items():
+        whole = name in per_query.column_names and has_kind(per_query.schema.field(name).type)
+        if not whole or (name != "pid" and per_query[name].null_count):  # a query without a match need show no one
+            raise UserError(f"{path} lacks a whole column {name}; remove it and evaluate again.")
+
+
+def check_summary(summary: dict[str, Any], folder: Path) -> None:
+    """Raise UserError unless the `summary` that was read in `folder` has every number of an evaluation."""
+    for name in (*FRACTIONS, *COUNTS):
+        if not isinstance(summary.get(name), int if name in COUNTS else int | float):
+            raise UserError(f"{folder / SUMMARY} does not say {name} as a number; remove it and evaluate again.")
 
 
 def check_features(features: np.ndarray, rows: int, name: str) -> None:

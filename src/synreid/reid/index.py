@@ -26,6 +26,7 @@ from synreid.reid.vectors import (
     read_clusters,
     write_clusters,
 )
+from synreid.stage.arrays import DAMAGED, read_array
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import file_digest
@@ -161,7 +162,17 @@ def _features(model: ReidModel, table: pa.Table, folder: Path) -> tuple[np.ndarr
             )
         with atomic_path(path) as temporary:
             np.save(temporary, unit_length(features))
-    return np.concatenate([np.load(path) for path in paths]), paths
+    return np.concatenate([_read_part(path, len(table.slice(n * PART, PART))) for n, path in enumerate(paths)]), paths
+
+
+def _read_part(path: Path, rows: int) -> np.ndarray:
+    try:
+        features = read_array(path)
+        if features.dtype != np.float32 or features.ndim != 2 or len(features) != rows:
+            raise ValueError(f"it is {features.dtype} {features.shape}, not one float32 feature for each of {rows}")
+    except DAMAGED as error:
+        raise UserError(f"{path} is damaged ({error}); remove it and run the same command again.") from error
+    return features
 
 
 def open_index(folder: Path) -> GalleryIndex:
@@ -172,14 +183,18 @@ def open_index(folder: Path) -> GalleryIndex:
     wrong = [name for name, kind in facts.items() if not isinstance(run.get(name), kind)]
     if wrong or not all(isinstance(size, int) for size in run["bytes"].values()):
         raise UserError(f"{folder / RUN} is damaged (its {[*wrong, 'bytes'][0]}). {_AGAIN.format(folder)}")
+    names = [run["config"].get("model"), run["inputs"].get("model")]
+    names += [run["config"].get(name) or "" for name in ("gallery", "camera_pattern")]  # which may be left out
+    if not all(isinstance(name, str) for name in names):
+        raise UserError(f"{folder / RUN} is damaged (what it was made from). {_AGAIN.format(folder)}")
     for name, size in run["bytes"].items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if found != size:
             raise UserError(f"{folder / name} has {found:,} of its {size:,} bytes. {_AGAIN.format(folder)}")
     table = read_table(folder / TABLE)
     try:
-        features = np.load(folder / FEATURES, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        features = read_array(folder / FEATURES, "r")
+    except DAMAGED as error:
         raise UserError(f"{folder / FEATURES} is damaged ({error}). {_AGAIN.format(folder)}") from error
     if features.dtype != np.float32 or features.ndim != 2 or len(features) != len(table):
         raise UserError(

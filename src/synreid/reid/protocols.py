@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from synreid.reid.evaluate_options import EvaluateOptions
 from synreid.reid.multi_query import hand_drawn, multi_query_features
 from synreid.reid.predictions import write_predictions
 from synreid.reid.rerank import rerank_features
-from synreid.stage.files import read_json, write_json
+from synreid.stage.files import expected_shape, read_json, write_json
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.log import say
 
@@ -135,16 +135,24 @@ def _scores(features: _Features, protocol: Protocol, folder: Path, options: Eval
     intervals = breakdown = None
     if options.intervals:
         mark_of_draw = fingerprint(VERSION, mark, options.intervals)
-        intervals = _kept(folder / INTERVALS, mark_of_draw, lambda: query_intervals(per_query, options.intervals))
+        draw = partial(query_intervals, per_query, options.intervals)
+        intervals = _kept(folder / INTERVALS, mark_of_draw, draw, lambda found: [_span(found, key) for key in SHOWN])
     if options.breakdown:
-        breakdown = _kept(folder / BREAKDOWN, fingerprint(VERSION, mark), lists)
+        breakdown = _kept(folder / BREAKDOWN, fingerprint(VERSION, mark), lists, _breakdown_lines)
     return Scores(evaluation, intervals, breakdown)
 
 
-def _kept(path: Path, mark: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what the JSON file holds if its fingerprint is `mark`; else compute it and write it there."""
+def _kept(
+    path: Path, mark: str, compute: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """Return what the JSON file holds if its fingerprint is `mark`; else compute it and write it there.
+
+    Raises UserError for a file that holds something that `show` cannot show.
+    """
     known = read_json(path) if path.exists() else None
     if isinstance(known, dict) and known.get("fingerprint") == mark:
+        with expected_shape(path):
+            show(known)
         return known
     value = {"fingerprint": mark, **compute()}
     write_json(path, value)
@@ -158,12 +166,15 @@ def as_text(scores: dict[str, Scores]) -> str:
         lines += ["", f"{title}:"] if len(scores) > 1 else []
         summary = score.evaluation.summary
         for key, name in SHOWN.items():
-            span = (score.intervals or {}).get(key)
-            shown = f"   95 % interval {span['low'] * 100:.2f} to {span['high'] * 100:.2f}" if span else ""
-            lines.append(f"{name:16} {summary[key] * 100:6.2f} %{shown}")
+            lines.append(f"{name:16} {summary[key] * 100:6.2f} %{_span(score.intervals or {}, key)}")
         lines.append(f"{'queries':16} {summary['queries']:6d}, without a match and left out: {summary['unmatched']}")
         lines += _breakdown_lines(score.breakdown) if score.breakdown else []
     return "\n".join(lines).lstrip("\n")
+
+
+def _span(intervals: dict[str, Any], key: str) -> str:
+    span = intervals.get(key)
+    return f"   95 % interval {span['low'] * 100:.2f} to {span['high'] * 100:.2f}" if span else ""
 
 
 def _breakdown_lines(breakdown: dict[str, Any]) -> list[str]:

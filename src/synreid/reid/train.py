@@ -71,7 +71,8 @@ def train(
     With `gpus` devices (or processes, without GPUs) each sees an equal part of every batch, draws its augmentation and
     dropout, normalises it by its own statistics and finds triplets in it, as torch's DataParallel does. Gradients,
     batch norm's running statistics and centres are averaged, so of cross-entropy a step is one of the whole batch. How
-    many devices there are changes the result as a seed does, and names it. The calling program is started anew for each of them.
+    many devices there are changes the result as a seed does, and names it. The calling program is started anew for each
+    of them.
 
     `options.seed` sets the initial weights, the order and augmentation of the pictures, dropout, shuffled labels and
     the clusters of `slsr`, the centres of the centre loss and which pictures are held out. Raises UserError for test

@@ -15,6 +15,7 @@ from synreid.stage.files import read_json
 
 NUMBERS, SHEET = "privacy.json", "privacy.png"
 FACTS = ("median_ratio", "auc", "auc_low", "auc_high", "near", "near_expected")
+QUANTILES = ("quantiles_made", "quantiles_held_out")  # objects within a space
 FOLDERS = ("*", "*/*")  # of the study's folder, where an audit may lie
 
 
@@ -57,11 +58,15 @@ def audits_of(study: Study) -> list[Audit]:
 def _audit(study: Path, path: Path, index: int) -> Audit:
     found = read_json(path)
     spaces = found.get("spaces") if isinstance(found, dict) else None
-    if not isinstance(spaces, dict) or not all(isinstance(space, dict) for space in spaces.values()):
+    if not isinstance(spaces, dict) or not all(_is_whole(space) for space in spaces.values()):
         raise UserError(f"{path} holds no numbers of an audit; remove {path.parent} and run synreid privacy again.")
     name = "privacy" if index == 0 else f"privacy-{index + 1}"
     place = str(path.parent.relative_to(study))
     return Audit(place, found, embed_sheet(path.parent / SHEET), _table(name, spaces))
+
+
+def _is_whole(space: Any) -> bool:
+    return isinstance(space, dict) and all(isinstance(space.get(key) or {}, dict) for key in QUANTILES)
 
 
 def _table(name: str, spaces: dict[str, dict[str, Any]]) -> Table:

@@ -31,7 +31,7 @@ from synreid.select.probes import REAL, copies, probes
 from synreid.select.run import REALISM_SAMPLE
 from synreid.select.thresholds import training_rows
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path, write_json
+from synreid.stage.files import atomic_path, expected_shape, read_json, write_json
 from synreid.stage.fingerprint import file_digest
 from synreid.stage.folder import StageFolder
 from synreid.stage.log import say
@@ -227,6 +227,13 @@ def lines(numbers: dict[str, Any]) -> list[dict[str, Any]]:
             row = {"score": name, "should_pass": score["should_pass"], "against": kind, "threshold": proposed["value"]}
             rows.append(row | {"good": shares[score["should_pass"]], "passes": shares[kind], **found})
     return rows
+
+
+def calibration_as_text(folder: Path) -> str:
+    """Return calibration.json of `calibrate`'s folder as a plain table; raises UserError where it is damaged."""
+    path = folder / NUMBERS
+    with expected_shape(path):
+        return as_text(read_json(path))
 
 
 def as_text(numbers: dict[str, Any]) -> str:

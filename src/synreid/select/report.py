@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from synreid.select.run import SUMMARY
-from synreid.stage.files import read_json
+from synreid.stage.files import expected_shape, read_json
 from synreid.stage.folder import read_run
 
 
 def selection_as_text(folder: Path) -> str:
-    """Return the table of a `select run` folder; raises UserError where `folder` is not a finished one."""
+    """Return the table of a `select run` folder; raises UserError where `folder` is not a finished, whole one."""
     read_run(folder, "select")
-    summary = read_json(folder / SUMMARY)
+    path = folder / SUMMARY
+    with expected_shape(path):
+        return _as_text(read_json(path))
+
+
+def _as_text(summary: dict[str, Any]) -> str:
     lines = [f"{'rule':16} {'in':>8} {'discarded':>10} {'of stage':>9} {'of all':>9} {'threshold':>10}"]
     for row in summary["stages"]:
         threshold = "" if row["threshold"] is None else f"{row['threshold']:.4g}"

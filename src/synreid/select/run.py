@@ -33,6 +33,8 @@ from synreid.stage.log import say
 VERSION = 2
 SELECTION, SUMMARY = "selection.parquet", "summary.json"
 PRIVACY = "privacy"
+COLUMNS = {"sha256": pa.string(), "path": pa.string(), "pid": pa.string(), "kept": pa.bool_(), "reason": pa.string()}
+COMPLETE = ("sha256", "path", "pid", "kept")  # of these, the columns that say something of every picture
 REALISM_SAMPLE = 5000  # real pictures that realism is judged among, at most
 
 
@@ -63,6 +65,8 @@ def select(
     """
     options = options or SelectOptions()
     check(options)
+    if audit is not None:
+        _check_audit(audit)
     read_run(persons, "persons")
     made = read_table(Path(persons) / TABLE)
     if len(made) == 0:
@@ -103,13 +107,24 @@ def select(
     return folder.path
 
 
+def _check_audit(audit: pa.Table) -> None:
+    for name, kind in (("sha256", pa.string()), ("flagged", pa.bool_())):
+        whole = name in audit.column_names and audit.schema.field(name).type == kind
+        if not whole or audit[name].null_count:
+            raise UserError(
+                f"the table of the privacy audit lacks a whole column {name}; remove its folder and run synreid "
+                "privacy again."
+            )
+
+
 def read_selection(folder: Path) -> pa.Table:
     """The selection table of a finished selection; UserError where `folder` is not one."""
     read_run(Path(folder), "select")
     try:
         table = pq.read_table(Path(folder) / SELECTION)
-        for name, kind in (("path", pa.string()), ("sha256", pa.string()), ("kept", pa.bool_())):
-            if table.schema.field(name).type != kind or table[name].null_count:
+        for name in dict.fromkeys((*COLUMNS, *table.column_names)):
+            kind = COLUMNS.get(name, pa.float64())  # all others are scores
+            if table.schema.field(name).type != kind or (name in COMPLETE and table[name].null_count):
                 raise ValueError(f"column {name} is not whole")
         return table
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:

@@ -76,6 +76,22 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not readable as JSON ({error}); remove it and run its stage again.") from error
 
 
+@contextmanager
+def expected_shape(path: Path) -> Iterator[None]:
+    """Turn what a file of another shape raises where its content is used into a UserError that names `path`.
+
+    It is for numbers of our own that are only shown: where much depends on a value, check the value.
+    """
+    try:
+        yield
+    except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{path} is damaged: it does not hold what its stage writes ({what}); remove {path.parent} and run its "
+            "stage again."
+        ) from error
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values; raises UserError where it is missing, damaged, or aliases make it grow."""
     try:

@@ -185,6 +185,10 @@ def read_record(path: Path) -> dict[str, Any]:
     for key, kind in RECORD.items():
         if not isinstance(run.get(key), kind):
             raise UserError(f"{path} is damaged (its {key}); remove {path.parent} and run its stage again.")
+    try:
+        fingerprint(run["named"], run["inputs"], run["outputs"])  # as whatever is made from the stage does
+    except ValueError as error:  # NaN, or an infinite number
+        raise UserError(f"{path} is damaged ({error}); remove {path.parent} and run its stage again.") from error
     return run
 
 

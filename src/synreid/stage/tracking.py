@@ -7,11 +7,13 @@ import re
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from synreid.stage.errors import UserError
 from synreid.stage.folder import RUN, read_record, stage_of
@@ -27,6 +29,7 @@ SETTINGS = {  # MLflow's own variables, where the user has not set them
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
 SECONDS = 5.0  # between two calls, since each takes from some milliseconds to a second
+SHARE = 20  # of a training's time that a slow store takes at most one part: the next call waits so much longer
 MOST_POINTS, MOST_PARAMS = 1000, 100  # that a call may hold
 LONGEST = 500  # characters of a param; servers from before 2024 take no more
 UNNAMEABLE = re.compile(r"[^\w\-. :/]")  # what MLflow takes in no name
@@ -62,7 +65,7 @@ class TrackedRun:
         self._store: Store | None = None
         self._waiting: list[tuple[str, float, int, int]] = []  # name, value, milliseconds, step
         self._known: set[tuple[str, int]] = set()
-        self._sent = time.monotonic()
+        self._sent, self._wait = time.monotonic(), SECONDS
         with self._going_on():
             self._store = _chosen_store()
             if self._store is not None:
@@ -90,7 +93,10 @@ class TrackedRun:
             client.log_batch(self._id, params=named[start : start + MOST_PARAMS])
 
     def write(self, step: int, **values: float) -> None:
-        """Log `values` at `step`, as `MetricsLog.write`; they are sent with the next call, some seconds later."""
+        """Log `values` at `step`, as `MetricsLog.write`; they are sent with the next call, some seconds later.
+
+        A slow store is called less often, so that a training spends at most a twentieth of its time on it.
+        """
         if self._store is None:
             return
         with self._going_on():
@@ -98,7 +104,7 @@ class TrackedRun:
             for name, value in values.items():
                 if (_nameable(name), step) not in self._known:
                     self._waiting.append((_nameable(name), float(value), now, step))
-            if time.monotonic() - self._sent >= SECONDS:
+            if time.monotonic() - self._sent >= self._wait:
                 self._send(self._store)
 
     def file(self, path: Path) -> None:
@@ -119,11 +125,13 @@ class TrackedRun:
     def _send(self, store: Store) -> None:
         from mlflow.entities import Metric
 
+        began = time.monotonic()
         points = [Metric(*point) for point in self._waiting]
         for start in range(0, len(points), MOST_POINTS):
             store.client.log_batch(self._id, metrics=points[start : start + MOST_POINTS])
         self._waiting.clear()
         self._sent = time.monotonic()
+        self._wait = max(SECONDS, SHARE * (self._sent - began))
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -149,11 +157,12 @@ def _store(uri: str, name: str) -> Store:
         raise UserError(
             f"{VARIABLE} is set, but MLflow is not installed: pip install 'synreid[mlflow]', or unset {VARIABLE}."
         ) from error
-    shown = re.sub("//[^/@]*@", "//***@", uri)  # a password has no place in a log
+    shown = _shown(uri)
     try:
         _knock(uri)
-        client = MlflowClient(uri)
-        found = _experiment(client, uri, name)
+        with _alone(uri):
+            client = MlflowClient(uri)
+            found = _experiment(client, uri, name)
     except Exception as error:  # every store has its own
         raise UserError(
             f"{VARIABLE} is {shown}, which MLflow cannot use ({_reason(error)}); correct it, or unset it."
@@ -171,6 +180,16 @@ def _knock(uri: str) -> None:
         from sqlalchemy import create_engine  # which a server does without
 
         create_engine(uri).connect().close()
+
+
+def _alone(uri: str) -> AbstractContextManager[Any]:
+    """Return the context to open a store in: with SQLite, two processes that make the same tables end in an error."""
+    if not uri.startswith("sqlite"):
+        return nullcontext()
+    from sqlalchemy import make_url
+
+    file = make_url(uri).database
+    return FileLock(f"{file}.lock") if file and Path(file).exists() else nullcontext()  # or it is in memory
 
 
 def _experiment(client: Any, uri: str, name: str) -> Any:
@@ -217,9 +236,22 @@ def _nameable(name: str) -> str:
 def _reason(error: BaseException) -> str:
     """Return in a line why the store failed: what the system says, below all layers, or else what the store says."""
     chain = [error]
-    while inner := chain[-1].__cause__ or chain[-1].__context__:
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) and inner not in chain:
         chain.append(inner)
     system = [found for found in chain if isinstance(found, OSError)]
     told = system[-1] if system else error
     text = getattr(told, "strerror", None) or str(told) or type(told).__name__
-    return textwrap.shorten(text.splitlines()[0].rstrip("."), 300)
+    return textwrap.shorten(_masked(text).splitlines()[0].rstrip("."), 300)
+
+
+def _shown(uri: str) -> str:
+    """Return a store's address as it may stand in a log: without user, password and query."""
+    return re.sub("(:/*).*@", r"\1***@", uri).partition("?")[0]
+
+
+def _masked(text: str) -> str:
+    """Return what a store says without what is not shown of its address, of which it may tell any part."""
+    uri = os.environ.get(VARIABLE, "")
+    text = re.sub(r"//\S*@", "//***@", text.replace(uri, _shown(uri)))
+    hidden = set(re.findall(r"\w+", uri)) - set(re.findall(r"\w+", _shown(uri)))
+    return re.sub(rf"\b({'|'.join(hidden)})\b", "***", text) if hidden else text

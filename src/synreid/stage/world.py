@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
+from synreid.stage.log import PARENT, console
 
 PATIENCE = timedelta(days=1)  # while the first process measures, the others wait
 TO_SPEAK = 60.0  # seconds that the first process has to say what stops all of them, and to end
@@ -78,11 +79,21 @@ class FabricWorld(World):
         if device.type == "cuda" and torch.cuda.device_count() < count:
             raise UserError(f"--gpus {count} is more than the {torch.cuda.device_count()} GPUs of this machine.")
         strategy = DDPStrategy(timeout=PATIENCE)
-        self.fabric = Fabric(accelerator=accelerator, devices=count, strategy=strategy)
-        if self.fabric.local_rank:
-            Thread(target=_end_with_parent, daemon=True).start()
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for as long as the process lives
-        self.fabric.launch()
+        try:
+            self.fabric = Fabric(accelerator=accelerator, devices=count, strategy=strategy, plugins=_environment())
+            if self.fabric.local_rank:
+                Thread(target=_end_with_parent, daemon=True).start()
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for as long as the process lives
+                console().quiet = True
+            else:
+                os.environ[PARENT] = str(os.getpid())  # which the processes to be started inherit
+            self.fabric.launch()
+        except ValueError as error:
+            reason = str(error).partition(". ")[0].rstrip(".")
+            raise UserError(
+                f"--gpus {count} does not fit how the processes were started ({reason}); "
+                "give their number as --gpus, or start one process, which starts the others."
+            ) from error
         if self.fabric.world_size != count:
             raise UserError(f"--gpus {count} was asked for, but {self.fabric.world_size} processes were started.")
         super().__init__(self.fabric.device)
@@ -121,9 +132,18 @@ class FabricWorld(World):
         return _after_the_first() if self.rank else folder
 
 
+def _environment() -> Any:
+    """Return how Fabric is to start the processes, or None for what it finds: of SLURM it expects one task for each."""
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    one_task = os.environ.get("SLURM_NTASKS") == "1" and not TorchElasticEnvironment.detect()
+    return LightningEnvironment() if one_task else None
+
+
 def _end_with_parent() -> None:
     """End this process as soon as the one that started it has: a GPU would wait for its numbers without end."""
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT, os.getppid()))  # it may have ended while this one was importing
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -30,7 +30,7 @@ from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.options import SelectOptions
 from synreid.select.run import SUMMARY, kept_rows, pedestrian_judge, read_selection, select
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json, write_json
+from synreid.stage.files import expected_shape, read_json, write_json
 from synreid.stage.folder import RUN
 from synreid.stage.log import say
 from synreid.study.answer import findings_of, headline_arm
@@ -314,7 +314,10 @@ class StudyWork:
 
     def _calibration(self) -> list[dict[str, Any]]:
         found = self.out / CALIBRATED / NUMBERS
-        return lines(read_json(found)) if found.exists() else []
+        if not found.exists():
+            return []
+        with expected_shape(found):
+            return lines(read_json(found))
 
     def _reference(self) -> dict[str, Any]:
         found = self.recipe.reference

@@ -108,10 +108,9 @@ def encoder_measure(
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from synreid.data.scan import open_data
-    from synreid.invert.measure import MEASURED, as_text, measure_encoder
-    from synreid.stage.files import read_json
+    from synreid.invert.measure import measure_encoder, measured_as_text
 
     asked = {"encoder": encoder, "gan": gan, "data": data, "reid": reid, "out": out, "camera_pattern": camera_pattern}
     asked |= {**dataclasses.asdict(options), **dataclasses.asdict(refine)}
-    measure_encoder(open_data(data, camera_pattern), gan, encoder, out, options, refine, reid, asked)
-    print(as_text(read_json(out / MEASURED)))
+    table = open_data(data, camera_pattern)
+    print(measured_as_text(measure_encoder(table, gan, encoder, out, options, refine, reid, asked)))

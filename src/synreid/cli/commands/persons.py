@@ -86,8 +86,12 @@ def privacy(
     """
     from synreid.data.scan import open_data
     from synreid.reid.embed import ReidEmbedder
-    from synreid.study.privacy import as_text, audit_privacy, read_privacy
+    from synreid.stage.files import expected_shape
+    from synreid.study.privacy import NUMBERS, as_text, audit_privacy, read_privacy
 
     asked = {"source": source, "data": data, "out": out, "count": count, "reid": reid, "camera_pattern": camera_pattern}
     judge = ReidEmbedder(reid) if reid is not None else None
-    print(as_text(read_privacy(audit_privacy(source, open_data(data, camera_pattern), out, count, judge, asked))[0]))
+    found, _ = read_privacy(audit_privacy(source, open_data(data, camera_pattern), out, count, judge, asked))
+    with expected_shape(out / NUMBERS):
+        text = as_text(found)
+    print(text)

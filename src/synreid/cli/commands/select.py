@@ -65,12 +65,11 @@ def select_calibrate(
     """
     from synreid.data.scan import open_data
     from synreid.reid.embed import ReidEmbedder
-    from synreid.select.calibration import NUMBERS, as_text, calibrate
-    from synreid.stage.files import read_json
+    from synreid.select.calibration import calibrate, calibration_as_text
 
     asked = {"data": data, "out": out, "reid": reid, "camera_pattern": camera_pattern, **dataclasses.asdict(options)}
     judge = ReidEmbedder(reid) if reid is not None else None
-    print(as_text(read_json(calibrate(open_data(data, camera_pattern), out, options, judge, asked) / NUMBERS)))
+    print(calibration_as_text(calibrate(open_data(data, camera_pattern), out, options, judge, asked)))
 
 
 def select_report(folder: Path) -> None:

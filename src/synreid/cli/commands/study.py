@@ -47,7 +47,7 @@ def study(
     if out is None:
         raise UserError("synreid study needs --out; see `synreid study --help`.")
     from synreid.report.folder import finished_report
-    from synreid.stage.files import read_json
+    from synreid.stage.files import expected_shape, read_json
     from synreid.study.engine import choose_engine
     from synreid.study.run import STUDY, run_study
     from synreid.study.tracked import log_study
@@ -59,7 +59,9 @@ def study(
 
         report_path = write_report(out)
     log_study(out)
-    print(_table(read_json(out / STUDY)))
+    with expected_shape(out / STUDY):
+        text = _table(read_json(out / STUDY))
+    print(text)
     print(f"report: {report_path.resolve()}")
 
 
