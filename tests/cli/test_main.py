@@ -43,6 +43,21 @@ def test_help_imports_nothing_heavy() -> None:
     assert shown.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("data street --out x", "unrecognized arguments: --out; see `synreid data street --help`."),
+        ("reid train --config /nowhere.yaml", "File does not exist: '/nowhere.yaml'; see `synreid reid train --help`."),
+        ("nonsense", "'export', 'study', 'report', 'app'); see `synreid --help`."),
+        ("reid", "but it was not provided; see `synreid --help`."),
+    ],
+)
+def test_wrong_words_end_in_one_sentence(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("synreid: ") and told.endswith(f"{said}\n") and told.count("\n") == 1
+
+
 def test_options_and_presets_reach_the_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = {}
     monkeypatch.setitem(COMMANDS, "gan train", gan.gan_train)

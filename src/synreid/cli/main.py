@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from synreid.cli.commands import app, data, encoder, exchange, gan, persons, reid, search, select, study
 from synreid.generate.options import GAN_PRESETS, PERSON_PRESETS
@@ -105,7 +105,11 @@ def _run(argv: list[str]) -> int:
     for file in map(Path, _given(argv, "--config")):
         if file.is_file():
             read_yaml(file)  # refuses what the parser would end in a traceback over, or never end
-    found = parser.parse_args(argv)
+    try:
+        found = parser.parse_args(argv)
+    except ArgumentError as error:  # whose parser would print all options, and the one that is wrong last
+        asked, reason = _name(argv), str(error).rstrip(".")
+        raise UserError(f"{reason}; see `synreid{f' {asked}' if asked else ''} --help`.") from error
     name, chosen = _chosen(found)
     function = COMMANDS[name]
     if (preset := chosen.get("preset")) != (_preset(argv) if name in PRESETS else None):
@@ -167,7 +171,9 @@ def _parser(argv: list[str]) -> ArgumentParser:
     from synreid import __version__
 
     root = ArgumentParser(
-        prog="synreid", description="Artificial persons for person re-identification, and whether they help."
+        prog="synreid",
+        description="Artificial persons for person re-identification, and whether they help.",
+        exit_on_error=False,
     )
     root.add_argument("--version", action="version", version=f"synreid {__version__}")
     subcommands = root.add_subcommands(dest="command", required=True)
@@ -176,7 +182,7 @@ def _parser(argv: list[str]) -> ArgumentParser:
     def command(name: str, function: Callable[..., Any]) -> ArgumentParser:
         """Return a command's parser, which takes time to build, empty where another command is asked for."""
         asked = words[: len(name.split())] == name.split()
-        return _command_parser(name, function, argv) if asked else ArgumentParser()
+        return _command_parser(name, function, argv) if asked else ArgumentParser(exit_on_error=False)
 
     groups: dict[str, Any] = {}
     for name, function in COMMANDS.items():
@@ -185,7 +191,7 @@ def _parser(argv: list[str]) -> ArgumentParser:
             subcommands.add_subcommand(group, command(name, function), help=_summary(function))
             continue
         if group not in groups:
-            parser = ArgumentParser(prog=f"synreid {group}", description=GROUPS[group])
+            parser = ArgumentParser(prog=f"synreid {group}", description=GROUPS[group], exit_on_error=False)
             subcommands.add_subcommand(group, parser, help=GROUPS[group])
             groups[group] = parser.add_subcommands(dest="action", required=True)
         groups[group].add_subcommand(leaf, command(name, function), help=_summary(function))
@@ -197,7 +203,7 @@ def _summary(function: Callable[..., Any]) -> str:
 
 
 def _command_parser(name: str, function: Callable[..., Any], argv: list[str]) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"synreid {name}", description=_summary(function))
+    parser = ArgumentParser(prog=f"synreid {name}", description=_summary(function), exit_on_error=False)
     parser.add_argument(
         "--config", action="config", help="YAML file with any of these options, such as a stage's config.yaml."
     )
@@ -231,9 +237,7 @@ def _spelled(argv: list[str]) -> list[str]:
 
     Options may have hyphens for underscores; a flag that stands alone gets `=true`, so that it takes no word after it.
     """
-    words = [word for word in argv if not word.startswith("-")]
-    name = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
-    if name is None:
+    if (name := _name(argv)) is None:
         return argv
     kinds = {f"--{option}": kind for option, kind in _options(COMMANDS[name])}
     argv = [_underscored(word, kinds) for word in argv]
@@ -242,6 +246,12 @@ def _spelled(argv: list[str]) -> list[str]:
         for word, after in itertools.zip_longest(argv, argv[1:])
     ]
     return [f"{word}=true" if bare else word for word, bare in zip(argv, alone, strict=True)]
+
+
+def _name(argv: Sequence[str]) -> str | None:
+    """Return the command that the raw arguments name, None for none of ours."""
+    words = [word for word in argv if not word.startswith("-")]
+    return next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
 
 
 def _underscored(word: str, known: Collection[str]) -> str:
