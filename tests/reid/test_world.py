@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def options(small) -> ReidOptions:
     )
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute as each of several processes does: where sums are split otherwise, another triplet may be the hardest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def command(data: Path, out: Path, options: ReidOptions, program: str | None = None) -> subprocess.CompletedProcess:
     """Run `reid train` with two processes, by another program where one is given."""
     values = {**asdict(options), "gpus": 2, "device": "cpu", "data": str(data), "out": str(out)}
@@ -160,7 +170,9 @@ def oracle(data: Path, folder: Path, options: ReidOptions) -> tuple[Training, li
 
 
 @pytest.mark.slow
-def test_two_processes_of_which_one_is_killed_learn_what_one_computes_of_both_halves(tiny_street, options, tmp_path):
+def test_two_processes_of_which_one_is_killed_learn_what_one_computes_of_both_halves(
+    tiny_street, options, tmp_path, one_thread
+):
     pytest.importorskip("lightning_fabric")
     out = tmp_path / "two"
     killed = command(tiny_street, out, options, KILLED)
