@@ -14,6 +14,7 @@ from synreid.data.table import pick
 from synreid.generate.options import GanOptions
 from synreid.generate.train import train_gan
 from synreid.reid import train as reid_training
+from synreid.report.page import write_report
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 from synreid.study.plan import plan_study
@@ -149,14 +150,15 @@ def test_store_of_curves_is_looked_for_by_a_study_that_is_not_finished(
 
 
 def test_finished_study_needs_none_of_the_slow_libraries(study: Path, tiny_street: Path) -> None:
-    given = str(study.parent / "recipe.yaml"), str(tiny_street), str(study)
+    write_report(study)
+    given = "study", str(study.parent / "recipe.yaml"), "--data", str(tiny_street), "--out", str(study)
     code = (
-        "import sys; from pathlib import Path; from synreid.study.run import run_study; "
-        "run_study(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])); "
-        "print([name for name in ('torch', 'timm', 'faiss', 'matplotlib', 'lpips') if name in sys.modules])"
+        "import contextlib, sys; from synreid.cli.main import main\n"
+        "with contextlib.suppress(SystemExit): main(sys.argv[1:])\n"
+        "print([name for name in ('torch', 'timm', 'faiss', 'matplotlib', 'mlflow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert "report: " in done.stdout and done.stdout.splitlines()[-1] == "[]"
 
 
 def test_cut_off_study_goes_on_with_what_is_missing(

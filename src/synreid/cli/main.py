@@ -23,7 +23,6 @@ from synreid.select.options import PRESETS as SELECT_PRESETS
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_yaml
 from synreid.stage.log import further_process
-from synreid.stage.tracking import check_tracking
 
 GROUPS = {
     "data": "look at a data set, or draw the embedded one",
@@ -131,6 +130,8 @@ def _run(argv: list[str]) -> int:
         else:
             positional.append(value)
     if name in TRACKED and not further_process():
+        from synreid.stage.tracking import check_tracking
+
         check_tracking()  # before an hour is spent
     return function(*positional, **values) or 0
 

@@ -12,6 +12,7 @@ import numpy as np
 from synreid.study.arms import Arm
 from synreid.study.clustered import clustered_mcnemar, persons_interval
 from synreid.study.dose import dose_of, matched_control
+from synreid.study.jobs import COMPARED
 from synreid.study.query_scores import QueryScores, read_query_scores
 from synreid.study.statistics import (
     LEVEL,
@@ -23,7 +24,6 @@ from synreid.study.statistics import (
     seeds_needed,
 )
 
-COMPARED = ("map", "rank1")
 SUMMARISED = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 SEEDS_FOR_A_CLAIM = 5
 PRECISION = 0.005  # half an interval's width that is fine enough for most: half a point

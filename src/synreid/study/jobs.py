@@ -13,6 +13,7 @@ from synreid.stage.files import read_json
 from synreid.stage.folder import RUN
 
 MEASURES = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
+COMPARED = ("map", "rank1")  # those whose differences a study tells
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from synreid.stage.files import read_json
 from synreid.stage.tracking import TrackedRun
-from synreid.study.answer import COMPARED
+from synreid.study.jobs import COMPARED
 
 STUDY = "study.json"
 
