@@ -50,15 +50,20 @@ def test_five_seeds_are_a_claim_and_one_says_nothing() -> None:
     assert "says nothing yet" in answer_of(ARMS, differences_of(ARMS, results(0.02, 1)), 1)
 
 
-def test_answer_names_each_other_baseline() -> None:
-    arms = arms_of(recipe_from({"name": "x", "amounts": [10, 20], "baselines": {"strong": {}}, "seeds": [0, 1]}, "x"))
-    values = {"persons-20": 0.012, "strong-persons-20": -0.02, "strong-persons-10": 0.04}
+def answer_where(gains: dict[str, float], **changes: object) -> str:
+    """Return the answer of a recipe whose arms gain so much more than the others."""
+    arms = arms_of(recipe_from({"name": "x", "amounts": [10, 20], "seeds": [0, 1], **changes}, "x"))
     rows = [
-        {"arm": arm.name, "seed": seed, "map": 0.3 + values.get(arm.name, 0.0) * (1 + seed / 2), "rank1": 0.5}
+        {"arm": arm.name, "seed": seed, "map": 0.3 + gains.get(arm.name, 0.0) * (1 + seed / 2), "rank1": 0.5}
         for arm in arms
         for seed in (0, 1)
     ]
-    answer = answer_of(arms, differences_of(arms, rows), 2)
+    return answer_of(arms, differences_of(arms, rows), 2)
+
+
+def test_answer_names_each_other_baseline() -> None:
+    gains = {"persons-20": 0.012, "strong-persons-20": -0.02, "strong-persons-10": 0.04}
+    answer = answer_where(gains, baselines={"strong": {}})
     assert answer.startswith("Adding 20 artificial persons changed mAP by +1.5 points")
     assert "With the model strong: -2.5 (" in answer and "+4" not in answer
 
@@ -98,14 +103,8 @@ def test_holm_leaves_out_checks_and_more_real_persons() -> None:
 
 
 def test_answer_says_what_as_many_more_real_persons_did() -> None:
-    arms = arms_of(recipe_from({"name": "x", "amounts": [10, 20], "extra": ["more-real"], "seeds": [0, 1]}, "x"))
-    values = {"persons-20": 0.012, "more-real-10": 0.5, "more-real-20": 0.04}
-    rows = [
-        {"arm": arm.name, "seed": seed, "map": 0.3 + values.get(arm.name, 0.0) * (1 + seed / 2), "rank1": 0.5}
-        for arm in arms
-        for seed in (0, 1)
-    ]
-    answer = answer_of(arms, differences_of(arms, rows), 2)
+    gains = {"persons-20": 0.012, "more-real-10": 0.5, "more-real-20": 0.04}
+    answer = answer_where(gains, extra=["more-real"])
     assert answer.startswith("Adding 20 artificial persons changed mAP by +1.5 points")
     assert "As many more real persons changed it by +5.0 (-7.7 to +17.7)." in answer
 
