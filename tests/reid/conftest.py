@@ -14,7 +14,7 @@ import pytest
 from synreid.data.decode import picture_sha256
 from synreid.data.table import from_columns
 from synreid.reid import train as module
-from synreid.reid.options import ReidOptions
+from synreid.reid.options import PRESETS, ReidOptions
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +42,14 @@ def small() -> ReidOptions:
     return ReidOptions(
         backbone="test_resnet", height=32, width=16, embedding=16, batch=8, steps=6, crop_pad=2, precision="fp32"
     )
+
+
+@pytest.fixture(scope="session")
+def shrunk(small: ReidOptions) -> Callable[[str], ReidOptions]:
+    """A preset by its name, with the smallest network, batches of 4 persons x 2 pictures, and no ResNet's stride."""
+    size = {name: getattr(small, name) for name in ("backbone", "height", "width", "steps", "crop_pad", "precision")}
+    changes = {**size, "pretrained": None, "last_stride": None, "batch": 8, "pictures_each": 2}
+    return lambda preset: ReidOptions(**{**PRESETS[preset], **changes})
 
 
 def draw(folder: Path, parts: dict[str, tuple[int, int, int]]) -> pa.Table:

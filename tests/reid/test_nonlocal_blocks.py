@@ -14,7 +14,7 @@ from synreid.data.table import pick
 from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.embed import embed, load_model
 from synreid.reid.nonlocal_blocks import NonLocalBlock, insert_non_local_blocks
-from synreid.reid.options import PRESETS, ReidOptions
+from synreid.reid.options import ReidOptions
 from synreid.reid.train import MODEL, train
 from synreid.stage.errors import UserError
 
@@ -25,12 +25,9 @@ def real(persons):
 
 
 @pytest.fixture(scope="module")
-def agw(small) -> ReidOptions:
-    """The preset with the test network, which has one residual block a stage, on batches of 4 persons x 2 pictures."""
-    size = {name: getattr(small, name) for name in ("backbone", "height", "width", "steps", "crop_pad", "precision")}
-    return ReidOptions(
-        **{**PRESETS["agw"], **size, "pretrained": None, "last_stride": None, "batch": 8, "pictures_each": 2}
-    )
+def agw(shrunk) -> ReidOptions:
+    """The preset with the test network, which has one residual block a stage."""
+    return shrunk("agw")
 
 
 def blocks(network: torch.nn.Module) -> list[NonLocalBlock]:

@@ -11,7 +11,7 @@ import torch
 from synreid.data.table import pick
 from synreid.reid import losses as losses_module
 from synreid.reid.embed import embed_table, load_model
-from synreid.reid.options import PRESETS, ReidOptions
+from synreid.reid.options import ReidOptions
 from synreid.reid.train import MODEL, train
 from synreid.stage.errors import UserError
 from synreid.stage.folder import read_run
@@ -24,11 +24,8 @@ def real(persons):
 
 
 @pytest.fixture(scope="module")
-def strong(small) -> ReidOptions:
-    """The preset with the test network, batches of 4 persons x 2 pictures, and no ResNet's stride."""
-    size = {name: getattr(small, name) for name in ("backbone", "height", "width", "steps", "crop_pad", "precision")}
-    parts = {**PRESETS["strong"], **size, "pretrained": None, "last_stride": None, "batch": 8, "pictures_each": 2}
-    return ReidOptions(**parts)
+def strong(shrunk) -> ReidOptions:
+    return shrunk("strong")
 
 
 def test_cut_off_and_resumed_is_as_if_never_cut_off(real, made, strong, tmp_path, cut_off):
