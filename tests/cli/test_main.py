@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("data street --out x", "unrecognized arguments: --out; see `synreid data street --help`."),
+        ("data street x --out x", "unrecognized arguments: x; see `synreid data street --help`."),
         ("reid train --config /nowhere.yaml", "File does not exist: '/nowhere.yaml'; see `synreid reid train --help`."),
         ("nonsense", "'export', 'study', 'report', 'app'); see `synreid --help`."),
         ("reid", "but it was not provided; see `synreid --help`."),

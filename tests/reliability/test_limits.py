@@ -13,7 +13,7 @@ from synreid.cli.main import main
 
 Disk = Callable[[str], AbstractContextManager[Path]]
 COMMANDS = {
-    "data street": lambda street, gan, out: ["data", "street", out, "--persons", "4"],
+    "data street": lambda street, gan, out: ["data", "street", "--out", out, "--persons", "4"],
     "gan train": lambda street, gan, out: ["gan", "train", "--data", street, "--out", out, "--kimg", "0.01"],
     "persons make": lambda street, gan, out: ["persons", "make", gan, "--out", out, "--persons", "100"],
     "export": lambda street, gan, out: ["export", "--data", street, "--out", out],

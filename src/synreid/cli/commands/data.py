@@ -23,7 +23,7 @@ def data_check(path: Path, *, camera_pattern: str | None = None) -> int:
     return 0 if report.ok else 2
 
 
-def data_street(out: Path, *, options: StreetOptions) -> None:
+def data_street(*, out: Path, options: StreetOptions) -> None:
     """Draw the embedded set `street` as a folder in Market-1501 layout, with the truth about every picture.
 
     Args:
