@@ -23,6 +23,9 @@ def main() -> None:
     lines = [_line(path, read_json(path)) for path in sorted(RESULTS.rglob("*.json"))]
     notes = sorted(path for path in RESULTS.rglob("*.md") if path.name != "README.md")
     text = HEAD + "".join(lines)
+    text += "\n## The studies at a glance\n\n"
+    text += "![Change of mAP by made pictures, against real pictures for as many steps, of every study](studies/all.png)\n"
+    text += "\nDrawn by `python benchmarks/studies_figure.py`.\n"
     if notes:
         text += "\n## What was seen\n\n" + "".join(
             f"- [{_title(path)}]({path.relative_to(RESULTS)})\n" for path in notes
