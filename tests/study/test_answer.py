@@ -68,6 +68,14 @@ def test_answer_names_each_other_baseline() -> None:
     assert "With the model strong: -2.5 (" in answer and "+4" not in answer
 
 
+def test_answer_names_each_other_label_of_as_many_persons_and_no_other_selection() -> None:
+    gains = {"persons-20-slsr": -0.004, "persons-20-teacher": 0.004, "persons-20-by-none": 0.5}
+    changes = {"labels": ["slsr", "teacher"], "selections": {"none": {"detector": "none"}}, "extra": ["shuffled-labels"]}
+    answer = answer_where(gains, arms=[{"persons": 10, "labels": "slsr"}], **changes)
+    assert answer.count("With labels") == 2
+    assert "With labels slsr: -0.5 (-1.8 to +0.8). With labels teacher: +0.5 (-0.8 to +1.8)." in answer
+
+
 def test_summary_has_means_and_deviations() -> None:
     row = summary_of(ARMS, results(0.0))[0]
     assert row["map_mean"] == pytest.approx(0.35)

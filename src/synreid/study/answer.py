@@ -185,36 +185,30 @@ def answer_of(
     caution = "" if seeds >= SEEDS_FOR_A_CLAIM else " This is a look, not a claim: a claim takes five seeds or more."
     interval = f"95 % interval {low:+.1f} to {high:+.1f}, {seeds} seeds, given this generator"
     found = f"{what} {control} ({interval}): {verdict}.{caution}"
-    return found + _more_real_text(arms, differences) + _baselines_text(arms, differences) + _slope_text(dose)
+    return found + _beside_text(arms, differences) + _slope_text(dose)
 
 
-def _baselines_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
-    """Return what the same persons did for each of the recipe's other re-ID models."""
+def _beside_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
+    """Return what as many persons did with other labels or for other models, and what as many more real ones did."""
     most = headline_arm(arms).persons
     said = []
     for arm in arms:
-        if arm.baseline is None or not arm.persons or arm.persons != most:
-            continue
-        row = next(
-            row
-            for row in differences
-            if (row["arm"], row["against"], row["metric"]) == (arm.name, matched_control(arm, arms), "map")
-        )
-        mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
-        said.append(f" With the model {arm.baseline}: {mean:+.1f} ({low:+.1f} to {high:+.1f}).")
+        if most and most in (arm.persons, arm.more_real) and (opening := _opening(arm)):
+            pair = (arm.name, arm.against[0], "map")
+            row = next(row for row in differences if (row["arm"], row["against"], row["metric"]) == pair)
+            mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
+            said.append(f" {opening} {mean:+.1f} ({low:+.1f} to {high:+.1f}).")
     return "".join(said)
 
 
-def _more_real_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
-    """Return what as many more real persons did for the recipe's own re-ID model."""
-    most = headline_arm(arms).persons
-    arm = next((arm for arm in arms if arm.more_real and arm.more_real == most and arm.baseline is None), None)
-    if arm is None:
-        return ""
-    pair = (arm.name, arm.against[0], "map")
-    row = next(row for row in differences if (row["arm"], row["against"], row["metric"]) == pair)
-    mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
-    return f" As many more real persons changed it by {mean:+.1f} ({low:+.1f} to {high:+.1f})."
+def _opening(arm: Arm) -> str | None:
+    """Return how the sentence of an arm beside the headline's begins, None where the answer leaves it out."""
+    if arm.baseline:
+        return f"With the model {arm.baseline}:" if arm.persons else None
+    if arm.more_real:
+        return "As many more real persons changed it by"
+    plain = arm.pool == "persons" and not arm.changes and arm.labels not in ("new-identity", "shuffled")
+    return f"With labels {arm.labels}:" if plain else None
 
 
 def _slope_text(dose: Sequence[dict[str, Any]]) -> str:
