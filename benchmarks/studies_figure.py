@@ -1,4 +1,4 @@
-"""Draws every study of `results/studies/` in one figure: what made pictures did to mAP, against as many steps on real ones.
+"""Draws every study of `results/studies/` in one figure: what made pictures did to mAP.
 
     python benchmarks/studies_figure.py
 

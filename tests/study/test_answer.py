@@ -70,7 +70,11 @@ def test_answer_names_each_other_baseline() -> None:
 
 def test_answer_names_each_other_label_of_as_many_persons_and_no_other_selection() -> None:
     gains = {"persons-20-slsr": -0.004, "persons-20-teacher": 0.004, "persons-20-by-none": 0.5}
-    changes = {"labels": ["slsr", "teacher"], "selections": {"none": {"detector": "none"}}, "extra": ["shuffled-labels"]}
+    changes = {
+        "labels": ["slsr", "teacher"],
+        "selections": {"none": {"detector": "none"}},
+        "extra": ["shuffled-labels"],
+    }
     answer = answer_where(gains, arms=[{"persons": 10, "labels": "slsr"}], **changes)
     assert answer.count("With labels") == 2
     assert "With labels slsr: -0.5 (-1.8 to +0.8). With labels teacher: +0.5 (-0.8 to +1.8)." in answer
