@@ -24,9 +24,7 @@ def main() -> None:
     notes = sorted(path for path in RESULTS.rglob("*.md") if path.name != "README.md")
     text = HEAD + "".join(lines)
     text += "\n## The studies at a glance\n\n"
-    text += (
-        "![Change of mAP by made pictures, against as many steps on real ones, in every study](studies/all.png)\n"
-    )
+    text += "![Change of mAP by made pictures, against as many steps on real ones, in every study](studies/all.png)\n"
     text += "\nDrawn by `python benchmarks/studies_figure.py`.\n"
     if notes:
         text += "\n## What was seen\n\n" + "".join(
