@@ -64,6 +64,8 @@ def copied(made_study: Path, tmp_path: Path) -> Callable[..., Path]:
         shutil.copytree(made_study, out)
         if real:
             (out / CONFIG).write_text("data: /pictures\ngan: null\n", encoding="utf-8")
+            numbers = _numbers() | {"data": {"name": "pictures", "drawn": False}}
+            (out / "study.json").write_text(json.dumps(numbers), encoding="utf-8")
         return out
 
     return copy

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from synreid.app.folder import find_material
+from synreid.app.ranking import examples
+from synreid.report.facts import is_drawn
+from synreid.report.folder import read_study
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json
 
@@ -61,6 +66,33 @@ def test_generator_from_elsewhere_may_have_seen_real_persons(copied: Callable[..
     study = copied()
     (study / "config.yaml").write_text("data: null\ngan: /somewhere\n", encoding="utf-8")
     assert not find_material(study).drawn
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(("start", "drawn"), [(None, True), ("street", True), ("/runs/market-gan", False)])
+def test_generator_that_began_from_others_may_show_real_persons(
+    copied: Callable[..., Path], start: str | None, drawn: bool, finished: bool
+) -> None:
+    study = copied()
+    if finished:
+        write_json(study / "study.json", {**read_json(study / "study.json"), "generator": {"start": start}})
+    else:
+        (study / "study.json").unlink()
+    (study / "recipe.yaml").write_text(yaml.safe_dump({"name": "tiny", "gan": {"start": start}}), encoding="utf-8")
+    found = find_material(study)
+    assert found.drawn == drawn
+    varied = pa.table({"origin": ["artificial", "variation", "real"]})
+    assert found.may_be_shown(varied).tolist() == [True, drawn, drawn]
+    if finished:
+        assert is_drawn(read_study(study)) == drawn  # the report says the same
+
+
+def test_drawn_study_without_its_street_searches_in_what_is_left(copied: Callable[..., Path]) -> None:
+    study = copied()
+    shutil.rmtree(study / "street")
+    found = find_material(study)
+    assert list(found.galleries) == ["kept by select"] and found.drawn
+    assert len(examples(found)) == len(found.galleries["kept by select"].table)
 
 
 def test_unfinished_parts_are_left_out_and_said(copied: Callable[..., Path]) -> None:

@@ -20,7 +20,7 @@ from synreid.stage.errors import UserError
 
 @pytest.fixture(scope="module")
 def sampler(tiny_gan: Path) -> StyleSampler:
-    return open_maker(tiny_gan, show_real=False)
+    return open_maker(tiny_gan, show_persons=False)
 
 
 def test_ends_are_the_seeds_own_pictures(sampler: StyleSampler) -> None:
@@ -94,5 +94,5 @@ def test_generator_of_real_persons_is_not_looked_at_unasked(tiny_gan: Path, monk
     loaded.network.cond = "pid"
     monkeypatch.setattr(StyleSampler, "load", lambda *_: loaded)
     with pytest.raises(UserError, match="real persons that it was trained by"):
-        open_maker(tiny_gan, show_real=False)
-    assert open_maker(tiny_gan, show_real=True) is loaded
+        open_maker(tiny_gan, show_persons=False)
+    assert open_maker(tiny_gan, show_persons=True) is loaded

@@ -15,6 +15,8 @@ from PIL import Image
 from synreid.app.folder import find_material
 from synreid.app.person import Wish, make_person
 from synreid.app.views import Choices, Persons, Searches, heading, study_view
+from synreid.generate.sample import StyleSampler
+from synreid.stage.errors import UserError
 
 
 def pictures(page: str) -> list[np.ndarray]:
@@ -78,6 +80,21 @@ def test_study_tells_its_answer_and_tables_as_text(made_study: Path, copied: Cal
     assert "Its pictures are left out here" in study_view(find_material(study))
     (study / "report.html").unlink()
     assert "synreid report writes it" in study_view(find_material(study))
+
+
+def test_drawn_persons_are_made_again_but_real_ones_only_if_asked(
+    copied: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_material(copied())
+    loaded = Persons(found).maker("gan")
+    loaded.network.cond = "pid"
+    monkeypatch.setattr(StyleSampler, "load", lambda *_: loaded)
+    assert Persons(found).maker("gan") is loaded
+    found.drawn = False
+    with pytest.raises(UserError, match="real persons that it was trained by"):
+        Persons(found).maker("gan")
+    found.show_real = True
+    assert Persons(found).maker("gan") is loaded
 
 
 def test_heading_says_whose_pictures_are_shown(made_study: Path, copied: Callable[..., Path]) -> None:

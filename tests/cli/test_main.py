@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from synreid.cli.commands import gan
@@ -156,6 +157,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
         (KeyboardInterrupt(), 130, "goes on from here"),
         (UserError("the value 5 is wrong."), 2, "the value 5 is wrong"),
         (OSError(28, "No space left on device"), 2, "disk is full"),
+        (MemoryError(), 2, "memory does not suffice"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 2, "memory does not suffice"),
     ],
 )
 def test_exit_codes(

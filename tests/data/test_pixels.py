@@ -72,9 +72,18 @@ def test_a_full_disk_leaves_nothing_half_written(table: pa.Table, cache: Path, m
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "_blocks", lambda *_: iter([Full()]))
-    with pytest.raises(UserError, match="disk is full"):
+    with pytest.raises(UserError, match=r"No space left on device.*SYNREID_CACHE"):
         pixels(table, 16, 8)
     assert list((cache / "pixels").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SYNREID_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match=r"the cache .*file/cache cannot be written .*SYNREID_CACHE to a folder"):
+        pixels(table, 16, 8)
 
 
 def test_no_rows_give_no_pictures() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from synreid.data import scan as module
+from synreid.data.cache import cache_folder
 from synreid.data.decode import picture_sha256, read_picture
-from synreid.data.scan import listing, open_data, scan
+from synreid.data.scan import listing, open_data, scan, scan_plain
 from synreid.data.table import SCHEMA, column, paths, pick, table_fingerprint
 from synreid.stage.errors import UserError
 
@@ -122,6 +124,51 @@ def test_large_pictures_go_through_threads_with_the_same_result(market: Path, mo
     monkeypatch.setattr(module, "LARGE_FILE", 0)
     monkeypatch.setenv("SYNREID_CACHE", os.environ["SYNREID_CACHE"] + "/other")
     assert scan(market).table.equals(plain)
+
+
+def test_no_more_threads_decode_than_there_are_cores(market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int | None) -> None:
+            asked.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(module, "cores", lambda: 3)
+    scan(market)
+    assert asked == [3]
+
+
+def test_a_cache_that_cannot_be_written_is_said_once(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = scan(market).table
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SYNREID_CACHE", str(tmp_path / "file" / "cache"))
+    assert all(scan(market).table.equals(before) for _ in range(2))
+    assert capsys.readouterr().err.count("file/cache cannot be written") == 1
+
+
+def test_a_timestamp_is_a_frame_and_a_longer_number_is_none(market: Path, picture) -> None:
+    for seed, number in enumerate((1489212345678, 10**18 - 1, 10**18)):
+        picture(market / "query" / f"0001_c1_{number}.jpg", 900 + seed)
+    table = open_data(market)
+    frames = dict(zip(column(table, "path"), table.column("frame").to_pylist(), strict=True))
+    assert frames["query/0001_c1_1489212345678.jpg"] == 1489212345678
+    assert frames["query/0001_c1_999999999999999999.jpg"] == 10**18 - 1
+    assert frames["query/0001_c1_1000000000000000000.jpg"] is None
+    assert frames["query/0001_c1s1_000001_00.jpg"] == 1
+
+
+def test_a_home_that_nobody_has_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path("~no-such-user/pictures")
+    for use in (scan, scan_plain):
+        with pytest.raises(UserError, match="~no-such-user/pictures begins with a home that is not known"):
+            use(place)
+    monkeypatch.setenv("SYNREID_CACHE", str(place))
+    with pytest.raises(UserError, match="~no-such-user/pictures begins with a home that is not known"):
+        cache_folder()
 
 
 def test_a_moved_set_is_the_same_set(market: Path, tmp_path: Path) -> None:

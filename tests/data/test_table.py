@@ -14,6 +14,7 @@ from synreid.data.table import (
     column,
     concat,
     from_columns,
+    groups,
     paths,
     pick,
     read_table,
@@ -120,6 +121,17 @@ def test_pick_by_value_by_collection_and_by_null(table: pa.Table) -> None:
     assert len(pick(table, split="gallery")) == 0
 
 
+def test_groups_are_the_rows_of_each_name() -> None:
+    names = np.array(["b", "a", "c", "a", "b", "a"])
+    expected = [[k for k in range(6) if names[k] == name] for name in "abc"]
+    assert [found.tolist() for found in groups(names)] == expected
+    assert groups(np.array([])) == []
+    table = from_columns(path=[*"uvwxyz"], sha256=[*"uvwxyz"], pid=["b", None, "a", "b", None, "a"])
+    found = rows_by_person(table)
+    assert list(found) == ["a", "b"]
+    assert [own.tolist() for own in found.values()] == [[2, 5], [0, 3]]
+
+
 def test_concat_fills_missing_extra_columns(table: pa.Table) -> None:
     other = from_columns(path=["z"], sha256=["d"], frame=pa.array([7], pa.int32()))
     assert concat([table, other]).column("frame").to_pylist() == [None, None, None, 7]
@@ -131,7 +143,8 @@ def test_fingerprint_sees_content_and_order_but_not_the_place(table: pa.Table) -
     )
     assert table_fingerprint(moved) == table_fingerprint(table)
     assert table_fingerprint(rows(table, [1, 0, 2])) != table_fingerprint(table)
-    assert table_fingerprint(table.append_column("frame", pa.array([1, 2, 3]))) != table_fingerprint(table)
+    whole = [table.append_column("frame", pa.array([1, 2, 3], kind)) for kind in (pa.int32(), pa.int64())]
+    assert table_fingerprint(whole[0]) == table_fingerprint(whole[1]) != table_fingerprint(table)
     changed = from_columns(path=["x/1.png"], sha256=["a"], pid=["s/1"])
     assert table_fingerprint(changed) != table_fingerprint(from_columns(path=["x/1.png"], sha256=["a"], pid=[None]))
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision.datasets import ImageFolder
 
 from synreid.data.decode import picture_sha256, read_picture
@@ -61,6 +61,18 @@ def test_real_jpeg_files_keep_their_names_and_bytes(real: pa.Table, made: pa.Tab
             copy = out / source.parent.name / source.name.replace(".jpg.jpg", ".jpg")
             assert copy.read_bytes() == source.read_bytes()
     assert not list(out.rglob("*.png")), "parsers of this layout look for *.jpg alone"
+
+
+def test_a_picture_that_its_exif_tag_turns_stands_upright_for_other_programs(market: Path, tmp_path: Path) -> None:
+    lying = next((market / "query").iterdir())
+    tag = Image.Exif()
+    tag[ExifTags.Base.Orientation] = 6
+    Image.open(lying).rotate(90, expand=True).save(lying, exif=tag, quality=95)
+    upright = read_picture(lying)
+    out = export(open_data(market), None, tmp_path / "out")
+    with Image.open(out / "query" / lying.name) as seen:
+        assert seen.size == (16, 32) and seen.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        assert np.abs(np.asarray(seen).astype(float) - upright).mean() < 4
 
 
 def test_parsers_of_other_trainers_find_the_numbers_of_the_table(

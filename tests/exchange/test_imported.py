@@ -70,6 +70,18 @@ def test_a_folder_for_each_person_is_copied_and_described(folder: Path, tmp_path
     assert np.asarray(Image.open(out / "sheet.png")).std() > 0
 
 
+def test_names_that_say_made_are_no_reason_against_them(tmp_path: Path) -> None:
+    root = draw(tmp_path / "outside", "anna/1.png", "anna/0_made.png", "bob/1_made.png")
+    assert [(one.person, one.path.name) for one in find_pictures(root)] == [
+        ("anna", "0_made.png"),
+        ("anna", "1.png"),
+        ("bob", "1_made.png"),
+    ]
+    draw(root, "anna/deep/1_made.png")
+    with pytest.raises(UserError, match="lies outside a person's folder or too deep"):
+        find_pictures(root)
+
+
 def test_selection_and_export_take_it_unchanged(folder: Path, real: pa.Table, tmp_path: Path) -> None:
     persons = import_persons(folder, tmp_path / "persons", TOOL, digital_source_type="algorithmicMedia")
     rules = SelectOptions(detector="none", identity=False, duplicates=None, least_pictures=3)

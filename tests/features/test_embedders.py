@@ -12,7 +12,7 @@ import torch
 from synreid.data.pixels import pixels
 from synreid.data.scan import open_data
 from synreid.data.table import column, pick, rows
-from synreid.features import embedders
+from synreid.features import embedders, framing
 from synreid.stage.errors import UserError
 
 
@@ -56,7 +56,7 @@ def test_efficientnet_classifies(with_weights: None) -> None:
     for picture, classes in ((data.chelsea(), {281, 282, 285}), (data.coffee(), {504, 967, 968})):
         side = min(picture.shape[:2])
         top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
-        square = embedders.resized(picture[None, top : top + side, left : left + side], 224, 224)
+        square = framing.resized(picture[None, top : top + side, left : left + side], 224, 224)
         block = ((torch.from_numpy(square).float() - 127) / 128).permute(0, 3, 1, 2)
         with torch.inference_mode():
             assert int(network(block).argmax()) in classes

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 
 from synreid.generate.feed import Feed
 from synreid.generate.options import GanOptions
+from synreid.stage.errors import UserError
 
 
 def feed(options: GanOptions) -> Feed:
@@ -34,6 +36,13 @@ def test_a_round_is_the_same_whatever_came_before(tiny_options: GanOptions) -> N
     for name in ("real", "z", "noise", "classes", "cut"):
         assert torch.equal(getattr(first, name), getattr(again, name))
     assert not torch.equal(first.z, other.z)
+
+
+def test_a_seed_that_random_numbers_cannot_be_drawn_by_is_refused(tiny_options: GanOptions) -> None:
+    feed(dataclasses.replace(tiny_options, seed=2**32 - 1, batch_gpu=1)).round(10**7, 7)
+    for seed in (-1, 2**32):
+        with pytest.raises(UserError, match=rf"seed is {seed}, but must lie in 0 to 4294967295"):
+            dataclasses.replace(tiny_options, seed=seed)
 
 
 def test_styles_are_mixed_as_often_as_asked(tiny_options: GanOptions) -> None:

@@ -26,12 +26,28 @@ from synreid.generate.state import new_state
 from synreid.generate.train import train_gan
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import plain
+from synreid.stage.folder import StageFolder
 from synreid.stage.metrics import read_metrics
 from synreid.stage.world import World
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {**load_file(folder / "generator.safetensors"), **load_file(folder / "discriminator.safetensors")}
+
+
+def test_time_is_kept_with_every_checkpoint(
+    tmp_path: Path, train_table: pa.Table, monkeypatch: pytest.MonkeyPatch, tiny_options: GanOptions
+) -> None:
+    checkpoint, steps = tmp_path / "gan" / "checkpoint.pt", []
+
+    def keep(self: StageFolder, **facts: float) -> None:
+        steps.append(torch.load(checkpoint, weights_only=True)["step"])
+        assert facts["kimg"] == steps[-1] * tiny_options.batch / 1000
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(StageFolder, "keep_time", keep)
+    train_gan(train_table, tmp_path / "gan", tiny_options)
+    assert steps == list(range(1, 21))
 
 
 @pytest.mark.parametrize("cut", [1, 5, 7])

@@ -167,7 +167,11 @@ def test_presets_hold_what_the_thesis_has() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"batch": -1}, {"passes": 0}, {"lr": float("nan")}, {"l2": -1.0}, {"lpips": float("nan")}]
+    "wrong",
+    [
+        *({"steps": 0}, {"batch": -1}, {"passes": 0}, {"lr": float("nan")}, {"l2": -1.0}, {"lpips": float("nan")}),
+        *({"seed": -1}, {"seed": 2**64}),
+    ],
 )
 def test_values_that_cannot_be_trained_with_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):

@@ -21,7 +21,6 @@ from synreid.invert.refine import (
     ramp,
     refine_styles,
     tune,
-    tune_many,
     weights_fingerprint,
 )
 from synreid.stage.errors import UserError
@@ -156,15 +155,6 @@ def test_locality_keeps_other_pictures_nearer(generator: Generator) -> None:
     assert moved[1] < moved[0] / 1.5
 
 
-def test_many_persons_are_each_as_if_alone(generator: Generator) -> None:
-    persons = [(some_noise(n, seed=n), some_styles(generator, n, seed=n)) for n in (2, 5)]
-    options = dataclasses.replace(OPTIONS, tune_steps=3, locality=0.1)
-    together = list(tune_many(generator, persons, squared, options))
-    alone = [tune(generator, pictures, w, squared, options) for pictures, w in reversed(persons)]
-    assert [found.fingerprint for found in together] == [found.fingerprint for found in reversed(alone)]
-    assert together[0].fingerprint != together[1].fingerprint
-
-
 @pytest.fixture(scope="module")
 def difference(generator: Generator) -> Difference:
     options = dataclasses.replace(OPTIONS, tune_steps=3)
@@ -234,7 +224,11 @@ def test_an_optimisation_that_runs_away_is_said(generator: Generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", -1), ("lr", float("nan")), ("w_keep", -1), ("locality_share", 1.5), ("batch", 0)]
+    ("name", "value"),
+    [
+        *(("steps", -1), ("lr", float("nan")), ("w_keep", -1), ("locality_share", 1.5), ("batch", 0)),
+        *(("seed", -1), ("seed", 2**64)),
+    ],
 )
 def test_an_option_that_nothing_can_be_refined_with_is_named(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"refinement option {name} is"):

@@ -24,6 +24,7 @@ from synreid.invert.options import EncoderOptions
 from synreid.invert.train import hold_out, train_encoder
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
+from synreid.stage.folder import StageFolder
 from synreid.stage.metrics import read_metrics
 
 TINY = EncoderOptions(
@@ -67,6 +68,18 @@ def test_resumed_run_ends_bit_identical(
     assert read_metrics(tmp_path / "encoder") == read_metrics(trained)
     for sheet in trained.glob("passes-*.png"):
         assert (tmp_path / "encoder" / sheet.name).read_bytes() == sheet.read_bytes()
+
+
+def test_time_is_kept_with_every_checkpoint(
+    tmp_path: Path, train_table: pa.Table, tiny_gan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, steps = tmp_path / "encoder" / "checkpoint.pt", []
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(
+        StageFolder, "keep_time", lambda _: steps.append(torch.load(checkpoint, weights_only=True)["step"])
+    )
+    train_encoder(train_table, tiny_gan, tmp_path / "encoder", TINY)
+    assert steps == list(range(8))
 
 
 def test_run_leaves_what_others_need(trained: Path, train_table: pa.Table, tiny_gan: Path) -> None:

@@ -205,6 +205,18 @@ def test_ways_that_a_person_does_not_have(
     assert {json.loads(text)["operation"] for text in column(read_table(out / TABLE), "maker")} == {"sefa"}
 
 
+def test_a_single_picture_has_no_deviation_to_step_by(
+    tiny_gan: Path, train_table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single = write_latents(tmp_path / "single", tiny_gan, train_table.slice(0, 1))
+    for way in ("sefa", "pca"):
+        with pytest.raises(UserError, match=f"{way} needs two inverted pictures .* invert more pictures"):
+            vary_persons(tiny_gan, single, tmp_path / way, with_ways(way))
+    out = vary_persons(tiny_gan, single, tmp_path / "both", with_ways("sefa", "inversion", images=1))
+    assert "sefa needs two inverted pictures" in capsys.readouterr().err
+    assert {json.loads(text)["operation"] for text in column(read_table(out / TABLE), "maker")} == {"inversion"}
+
+
 def test_bad_input_is_one_sentence(
     tiny_gan: Path, latents_folder: Path, tiny_street: Path, tmp_path: Path, other_gan: Path
 ) -> None:
@@ -222,6 +234,7 @@ def test_bad_input_is_one_sentence(
         ("components", 0),
         ("ways", ()),
         ("seed", -1),
+        ("seed", 2**64),
     ):
         with pytest.raises(UserError, match=name):
             dataclasses.replace(OPTIONS, **{name: value})  # type: ignore[arg-type]

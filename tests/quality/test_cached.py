@@ -76,6 +76,18 @@ def test_other_pictures_or_another_embedder_embed_anew(pictures: np.ndarray, emb
     np.testing.assert_allclose(found, pictures.mean((1, 2)), rtol=1e-6)
 
 
+def test_features_that_cannot_be_kept_are_worked_out_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SYNREID_CACHE", str(tmp_path / "file" / "cache"))
+    embedder = Means()
+    for _ in range(2):
+        np.testing.assert_allclose(cached.cached_features(noise(), embedder), noise().mean((1, 2)), rtol=1e-6)
+    assert sum(embedder.shown) == 20
+    assert capsys.readouterr().err.count("SYNREID_CACHE to a folder") == 1
+
+
 def test_a_damaged_file_is_made_again(cache: Path) -> None:
     whole = cached.cached_features(noise(), Means())
     (path,) = cache.glob("*.npy")

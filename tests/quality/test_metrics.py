@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synreid.features.inception import INCEPTION
-from synreid.quality.metrics import AIDED, Metrics, frechet_name, parse_metrics
+from synreid.quality.metrics import AIDED, PERHAPS_AIDED, Metrics, frechet_name, parse_metrics
 from synreid.stage.errors import UserError
 
 
@@ -37,4 +37,5 @@ def test_other_names_are_refused_with_examples(text: str) -> None:
 def test_a_distance_is_called_fid_on_its_own_inception_only() -> None:
     assert frechet_name(INCEPTION) == "FID"
     assert frechet_name("EfficientNet-Lite0") == frechet_name("EfficientNet-Lite0" + AIDED) == "FD-EfficientNet-Lite0"
+    assert frechet_name("EfficientNet-Lite0" + PERHAPS_AIDED) == "FD-EfficientNet-Lite0"
     assert frechet_name("Inception-v3 of mine") == "FD-Inception-v3 of mine"

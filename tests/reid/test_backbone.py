@@ -78,6 +78,11 @@ def test_an_unknown_backbone_is_named(small):
         build(replace(small, backbone="resnet19"), 3)
 
 
+def test_a_backbone_that_timm_cannot_build_is_named(small):
+    with pytest.raises(UserError, match=r"backbone resnet18\.foo cannot be built at 32x16 .Invalid pretrained tag"):
+        build(replace(small, backbone="resnet18.foo"), 3)
+
+
 def test_a_transformer_is_built_for_the_options_size():
     network = build(ReidOptions(backbone="test_vit", height=64, width=32), 3).eval()
     assert network.embed(torch.zeros(1, 3, 64, 32)).shape == (1, 512)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from synreid.data.decode import read_picture
 from synreid.data.table import paths, pick
@@ -55,9 +57,19 @@ def test_through_takes_away_what_the_smaller_size_cannot_hold(persons, small):
     assert detail[1] < 0.7 * detail[0]
 
 
-def test_the_loaded_network_is_the_trained_one(folder):
-    first, second = load_model(folder).network.state_dict(), load_model(folder).network.state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+def test_the_loaded_network_has_the_weights_of_the_file(folder):
+    loaded, written = load_model(folder).network.state_dict(), load_file(folder / "model.safetensors")
+    assert loaded.keys() == written.keys()
+    assert all(torch.equal(loaded[name], written[name]) for name in written)
+
+
+def test_other_weights_of_the_same_options_are_another_model(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    name = next(name for name, value in weights.items() if value.is_floating_point())
+    save_file({**weights, name: weights[name] + 1}, other / "model.safetensors")
+    assert load_model(other).fingerprint != load_model(folder).fingerprint
+    assert load_model(shutil.copytree(folder, tmp_path / "same")).fingerprint == load_model(folder).fingerprint
 
 
 def test_a_damaged_model_is_named(folder, persons, small, tmp_path):

@@ -15,8 +15,7 @@ from synreid.data.decode import read_picture
 from synreid.data.table import paths, pick
 from synreid.features.embedders import embedder_by_name
 from synreid.reid import onnx as module
-from synreid.reid.embed import ReidEmbedder, embed, load_model
-from synreid.reid.index import model_mark
+from synreid.reid.embed import ReidEmbedder, embed, load_model, model_mark
 from synreid.reid.onnx import export_onnx
 from synreid.reid.train import train
 from synreid.stage.errors import UserError

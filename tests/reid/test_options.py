@@ -59,7 +59,11 @@ def test_options_of_a_version_2_training_name_it_as_before():
     "bad",
     [
         {"height": 0},
-        {"batch": -1},
+        {"batch": 1},
+        {"lr": float("inf")},
+        {"epochs": float("inf")},
+        {"weight_decay": float("nan")},
+        {"backbone_lr_factor": float("inf")},
         {"steps": 0},
         {"dropout": 1.5},
         {"precision": "fp8"},

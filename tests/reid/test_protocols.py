@@ -152,6 +152,22 @@ def test_intervals_of_few_resamples_are_an_error():
         EvaluateOptions(intervals=20)
 
 
+@pytest.mark.parametrize("numbers", [{"k1": 5}, {"k2": 0}, {"lambda_value": float("nan")}, {"lambda_value": 1.5}])
+def test_numbers_that_nothing_can_be_re_ranked_with_are_refused_before_any_work(numbers):
+    with pytest.raises(UserError, match="re-ranking's"):
+        EvaluateOptions(rerank=True, **numbers)
+
+
+def test_multi_query_knows_the_hand_drawn_pictures_it_stands_on(data, embedded, tmp_path, monkeypatch):
+    out, wanted = tmp_path / "out", EvaluateOptions(multi_query=True)
+    first = evaluate_protocols(tmp_path / "m", data, out, wanted)["multi-query"]
+    drawn = pick(data, split="gallery", junk=False).slice(0, 30)
+    monkeypatch.setattr(protocols, "hand_drawn", lambda query: drawn)
+    again = evaluate_protocols(tmp_path / "m", data, out, wanted)["multi-query"]
+    assert again == evaluate_protocols(tmp_path / "m", data, tmp_path / "new", wanted)["multi-query"]
+    assert again.evaluation.summary["map"] != first.evaluation.summary["map"]
+
+
 def test_a_gallery_smaller_than_k1_is_an_error(data, embedded, tmp_path):
     small = concat([pick(data, split="query"), pick(data, split="gallery").slice(20, 16)])
     with pytest.raises(UserError, match="k1 is 20, but the gallery has only 16 pictures"):

@@ -12,7 +12,7 @@ from synreid.reid import train as module
 from synreid.reid.train import MODEL, planned_steps, train
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
-from synreid.stage.folder import read_run
+from synreid.stage.folder import StageFolder, read_run
 from synreid.stage.metrics import read_metrics
 
 
@@ -53,6 +53,15 @@ def test_cut_off_and_resumed_is_as_if_never_cut_off(trained, persons, made, smal
     assert (resumed / MODEL).read_bytes() == (trained / MODEL).read_bytes()
     losses = [[line["loss"] for line in read_metrics(folder)] for folder in (resumed, trained)]
     assert losses[0] == losses[1]
+
+
+def test_time_is_kept_with_every_checkpoint(persons, made, small, tmp_path, monkeypatch):
+    checkpoint, steps = tmp_path / "m" / "checkpoint.pt", []
+    monkeypatch.setattr(
+        StageFolder, "keep_time", lambda _: steps.append(torch.load(checkpoint, weights_only=True)["step"])
+    )
+    train(pick(persons, split="train"), made, tmp_path / "m", small, checkpoint_seconds=0.0)
+    assert steps == [1, 2, 3, 4, 5]
 
 
 def test_a_complete_folder_is_not_trained_again_and_another_request_is_refused(

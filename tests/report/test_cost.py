@@ -48,7 +48,8 @@ def test_energy_is_time_by_watts(study: Study) -> None:
     assert (made.training, made.shared) == (240.0, 1000.0)
     assert made.extra == pytest.approx(36 * (240 + 1000 - 120) / 3600)
     assert made.of_a_point is None  # it lost on the mean
-    assert taught.shared == 1000 + 120  # the teacher is a model of the real pictures
+    assert taught.shared == 1000
+    assert taught.training == 240 + 120  # the teacher is a model of the real pictures, another one for each seed
 
 
 def test_arms_of_another_model_are_held_against_its_own_real_pictures(make_study: Callable[..., Path]) -> None:
@@ -76,11 +77,58 @@ def test_arms_of_another_model_are_held_against_its_own_real_pictures(make_study
 
 
 def test_labels_that_a_teacher_gives_cost_its_training(make_study: Callable[..., Path]) -> None:
-    shared = {"teacher": 120, "mprl-static": 120, "slsr": 120, "affinity": 120, "lsro": 0, "new-identity": 0}
-    arms = [ARMS[0], *({"name": labels, "persons": 40, "labels": labels, "resolution": "64x32"} for labels in shared)]
+    teachers = {"teacher": 120, "mprl-static": 120, "slsr": 120, "affinity": 120, "lsro": 0, "new-identity": 0}
+    arms = [ARMS[0], *({"name": labels, "persons": 40, "labels": labels, "resolution": "64x32"} for labels in teachers)]
     results = [{"arm": arm["name"], "seed": 0, "map": 0.2, "seconds": 120} for arm in arms]
     study = read_study(make_study(arms=arms, results=results, times={"generator": 900}, differences=None))
-    assert {cost.arm.name: cost.shared - 900 for cost in costs_of(study, 36.0)[1:]} == shared
+    costs = costs_of(study, 36.0)[1:]
+    assert {cost.arm.name: cost.training - 120 for cost in costs} == teachers
+    assert {cost.shared for cost in costs} == {900}
+
+
+def test_pictures_cost_what_their_pool_went_through(make_study: Callable[..., Path]) -> None:
+    latents = 1 + 10 + 100  # generator, encoder, latents
+    shared = {
+        "persons": 1 + 1_000 + 10_000 + 100_000,
+        "persons-by-none": 1 + 1_000 + 200_000,  # which asks no judge
+        "inversions": latents + 3_000_000,
+        "variations": latents + 4_000_000,
+        "selected": latents + 4_000_000 + 10_000 + 50_000_000,
+    }
+    times = {"generator": 1, "encoder": 10, "latents": 100, "persons": 1_000, "judge of selection": 10_000}
+    times |= {"selection": 100_000, "selection none": 200_000, "calibration of selection": 7_000_000_000}
+    times |= {"inversions": 3_000_000, "variations": 4_000_000, "selection of variations": 50_000_000}
+    arms = [ARMS[0], *({"name": pool, "pool": pool, "pictures_made": 9, "resolution": "64x32"} for pool in shared)]
+    results = [{"arm": arm["name"], "seed": 0, "map": 0.2, "seconds": 120} for arm in arms]
+    judged, unjudged = ({"stages": [{"name": name, "in": 9, "discarded": 1}]} for name in ("identity", "pedestrian"))
+    folder = make_study(
+        arms=arms,
+        results=results,
+        times=times,
+        differences=None,
+        selection={"stages": [{"name": "consistency", "in": 9, "discarded": 1}]},
+        selection_by_none=unjudged,
+        selection_variations=judged,
+    )
+    study = read_study(folder)
+    assert {cost.arm.name: cost.shared for cost in costs_of(study, 36.0)[1:]} == shared
+    assert "timed together" not in assumption(study, 30.0, given=False)
+
+
+def test_evaluation_counts_to_the_training_where_it_was_timed(make_study: Callable[..., Path]) -> None:
+    results = [
+        {"arm": name, "seed": seed, "map": 0.2, "seconds": SECONDS[name][seed], "evaluation_seconds": 50 + seed}
+        for name in ("real", "taught")
+        for seed in (0, 1)
+    ]
+    arms = [ARMS[0], ARMS[3]]
+    study = read_study(make_study(arms=arms, results=results, times={}, differences=None, generator=None))
+    real, taught = costs_of(study, 36.0)
+    assert real.training == 120 + 50.5
+    assert taught.training == 240 + 50.5 + 120  # nobody evaluates the teacher for the pupil
+    assert taught.extra == pytest.approx(36 * (taught.training - real.training) / 3600)
+    assert "training includes evaluation and a teacher's training" in cost_table(study, [real, taught], 36.0).caption
+    assert "of training (its teacher's too) and evaluation, and" in cost_answer(study, [real, taught])
 
 
 def test_selections_that_were_timed_together_are_said(study: Study, make_study: Callable[..., Path]) -> None:

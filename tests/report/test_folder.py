@@ -14,6 +14,7 @@ import pytest
 from synreid.report.folder import finished_report, learning_curves, read_study
 from synreid.report.page import write_report
 from synreid.stage.errors import UserError
+from synreid.stage.folder import StageFolder
 
 
 def test_headline_is_the_largest_arm_against_its_matched_control(make_study: Callable[..., Path]) -> None:
@@ -66,6 +67,12 @@ def test_folder_that_is_no_study(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="must be an object"):
         read_study(tmp_path)
+
+
+def test_study_that_is_not_finished_is_told_from_what_is_none(tmp_path: Path) -> None:
+    for stage, said in (("study", "is not finished.* run its command again"), ("gan", "is not the folder of a study")):
+        with StageFolder(tmp_path / stage, stage, 1, {}, {}), pytest.raises(UserError, match=said):
+            read_study(tmp_path / stage)
 
 
 def test_not_a_number_counts_as_missing(make_study: Callable[..., Path]) -> None:

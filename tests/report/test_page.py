@@ -47,7 +47,7 @@ def test_answer_comes_with_its_interval_seeds_and_caveat(make_study: Callable[..
     assert study["answer"] in words
     assert f"{100 * entry['low']:+.2f} to {100 * entry['high']:+.2f}".replace("-", "\N{MINUS SIGN}") in words
     assert "given this generator" in words.split("How large is the difference")[0].split(study["answer"])[1]
-    assert "Pictures of real persons may be embedded" in words
+    assert "Pictures of real persons may be embedded in this file: in the ranked lists and in every sheet" in words
     assert "not for a claim" not in words
     assert "not for a claim" in report(make_study("three", seeds=3))
 
@@ -159,7 +159,8 @@ def test_newer_numbers_stand_beside_the_headline(make_study: Callable[..., Path]
     for sentence in (
         "1 arm against their controls (Holm), 1 of them has p below 0.05",
         "95 % interval \N{MINUS SIGN}0.40 to +4.40 points",
-        "412 queries find the right person first with the former alone, 388 with the latter alone",
+        "Real + 160 persons against Real, as many steps as with 160 persons, at first place: 412 queries are right "
+        "with the former alone, 388 with the latter alone, where a query counts once a seed",
         "of these trained models",
         "Nine seeds would do.",
     ):
@@ -244,6 +245,37 @@ def test_one_seed_has_no_interval(make_study: Callable[..., Path]) -> None:
     page = Page(report(make_study(seeds=1)))
     assert "no interval" in page.words
     assert "nan" not in page.words.lower()
+    assert "enough for a look" not in page.words
+
+
+def test_one_seeds_queries_are_said_to_be_of_two_arms_by_name(make_study: Callable[..., Path]) -> None:
+    entry = {"arm": "real+160", "against": "real-steps", "mean": 0.02, "n": 1}
+    of_rank = entry | {"metric": "rank1", "mcnemar": {"gained": 41, "lost": 38, "p": 0.41}}
+    said = Page(report(make_study(seeds=1, differences=[entry | {"metric": "map"}, of_rank]))).words
+    assert "Real + 160 persons against Real, as many steps as with 160 persons, at first place: 41 queries" in said
+
+
+def test_curves_of_held_out_pictures_are_not_called_those_of_training(make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    for path in folder.glob("reid/*/*/metrics.jsonl"):
+        path.write_text('{"step": 1, "loss": 2.0, "val_loss": 3.0}\n{"step": 2, "loss": 1.0, "val_loss": 2.5}\n')
+    text = report(folder)
+    assert "loss on held-out pictures" in text
+    assert "training loss and error are on its own training pictures" in " ".join(Page(text).words.split())
+
+
+def test_variations_of_real_persons_are_not_called_made_persons(make_study: Callable[..., Path]) -> None:
+    arms = [{"name": "real", "control": True}, {"name": "real-steps", "control": True, "matched": True}]
+    arms.append({"name": "real+160", "title": "real + 5 variations a person", "variations": 5})
+    entry = {"arm": "real+160", "against": "real-steps", "metric": "map", "mean": 0.0, "low": -0.01, "high": 0.01}
+    words = " ".join(Page(report(make_study(arms=arms, differences=[entry], answer="None."))).words.split())
+    assert "made persons" not in words
+    for sentence in (
+        "do not settle whether made pictures help or harm",
+        "Filled circles are trained with made pictures",
+        "with and without made pictures?",
+    ):
+        assert sentence in words
 
 
 def test_ranked_lists_stand_in_pairs_with_their_marks(make_study: Callable[..., Path]) -> None:

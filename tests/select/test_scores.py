@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,20 @@ def test_ssim_to_first_takes_each_persons_own_first() -> None:
     pictures, persons = noise(5), np.array(["b", "a", "b", "a", "c"])
     expected = [1, 1, ssim(pictures[0], pictures[2]), ssim(pictures[1], pictures[3]), 1]
     np.testing.assert_allclose(scores.ssim_to_first(pictures, persons), expected)
+
+
+def test_no_more_threads_score_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int | None) -> None:
+            asked.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(scores, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(scores, "cores", lambda: 3)
+    scores.ssim_of_pairs(noise(2), np.array([[0, 1]]))
+    assert asked == [3]
 
 
 def test_own_mean_is_the_loop() -> None:

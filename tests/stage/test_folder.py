@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,13 @@ def test_whole_number_is_the_same_with_and_without_a_point(tmp_path: Path) -> No
         StageFolder(tmp_path / "a", "reid", 1, {"epochs": 40.5}, {}).__enter__()
 
 
+def test_no_value_is_another_than_the_default_that_was_left_out(tmp_path: Path) -> None:
+    with StageFolder(tmp_path / "a", "reid", 1, {"epochs": 40}, {}):
+        pass
+    with pytest.raises(UserError, match="margin was left out and is now None"):
+        StageFolder(tmp_path / "a", "reid", 1, {"epochs": 40, "margin": None}, {}).__enter__()
+
+
 def test_another_configuration_is_refused_and_said(tmp_path: Path) -> None:
     with folder(tmp_path / "a"):
         pass
@@ -59,6 +67,32 @@ def test_cut_off_folder_goes_on_and_is_no_result(tmp_path: Path) -> None:
         read_run(tmp_path / "a", "gan")
     with folder(tmp_path / "a") as again:
         assert not again.complete
+
+
+CLOCK = """
+import os, signal, sys, types
+from synreid.stage import folder as module
+clock = iter(map(float, sys.argv[3:]))
+module.time = types.SimpleNamespace(monotonic=lambda: next(clock))
+with module.StageFolder(sys.argv[1], "gan", 1, {"kimg": 5}, {}) as folder:
+    folder.keep_time(kimg=1)
+    folder.keep_time(kimg=2)
+    if sys.argv[2] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    folder.finish()
+"""
+
+
+def test_time_up_to_a_checkpoint_outlives_a_killed_process(tmp_path: Path) -> None:
+    def run(how: str, *clock: int) -> int:
+        words = [sys.executable, "-c", CLOCK, str(tmp_path / "a"), how, *map(str, clock)]
+        return subprocess.run(words).returncode
+
+    assert run("kill", 100, 160, 670) == -signal.SIGKILL
+    cut = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert (cut["seconds"], cut["kimg"], cut["finished"]) == (570, 2, None)
+    assert run("end", 0, 10, 20, 25) == 0
+    assert read_run(tmp_path / "a", "gan")["seconds"] == 570 + 25
 
 
 def test_strange_folder_is_left_alone(tmp_path: Path) -> None:

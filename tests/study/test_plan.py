@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from synreid.reid.backbone import build
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import planned_steps
 from synreid.stage.errors import UserError
-from synreid.stage.files import write_json
+from synreid.stage.files import read_json, write_json
 from synreid.stage.folder import RUN
 from synreid.study.arms import arms_of
 from synreid.study.counts import Counts
@@ -103,6 +104,21 @@ def test_what_is_finished_is_found_and_times_go_by_it(recipe: str, tiny_street: 
     assert left["re-ID training"].seconds == pytest.approx(steps * 10 / 40)
     assert "generator" not in left
     assert "1 of 2" in plan_text(plan, out) and "by what is finished" in plan_text(plan, out)
+
+
+def test_generator_that_was_killed_goes_by_its_checkpoint(recipe: str, tiny_street: Path, tmp_path: Path) -> None:
+    gan = tmp_path / "out" / "gan"
+    begun(recipe, tiny_street, tmp_path / "out")
+    run = {**read_json(gan / RUN), "finished": None, "seconds": 60.0}
+    options = GanOptions()
+    write_json(gan / RUN, {**run, "kimg": 64 * options.batch / 1000})
+    lost = {"step": 640, "kimg": 640 * options.batch / 1000}  # after the checkpoint, so to be done again
+    (gan / "metrics.jsonl").write_text(json.dumps(lost) + "\n")
+    left = plan_study(recipe, tiny_street, tmp_path / "out").left[0]
+    assert (left.title, left.step_seconds) == ("generator", pytest.approx(60 / 64))
+    assert left.steps == round(options.kimg * 1000 / options.batch - 64)
+    write_json(gan / RUN, {**run, "seconds": 600.0})  # of a study that is older than this
+    assert plan_study(recipe, tiny_street, tmp_path / "out").left[0].step_seconds == pytest.approx(600 / 640)
 
 
 @pytest.mark.parametrize(("change", "message"), [({"keep": 2}, "something other than this study")])

@@ -15,6 +15,8 @@ from synreid.study.answer import headline_arm
 from synreid.study.arms import arms_of
 from synreid.study.recipe import Recipe, load_recipe, recipe_from, shipped_recipes
 
+COMMAND = "train --seed {seed} --steps {steps}"
+
 
 def test_every_shipped_recipe_is_one() -> None:
     assert set(shipped_recipes()) >= {"demo", "quick", "market-cpu", "thesis-persons"}
@@ -49,12 +51,12 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "amounts": [40, 40]}, "different"),
         ({"name": "x", "extra": ["synthetic-only", "synthetic-only"]}, "twice"),
         ({"name": "x", "subset": {"fraction": 0.5, "identities": 5}}, "not both"),
-        ({"name": "x", "command": "x", "extra": ["shuffled-labels"]}, "shuffled-labels"),
-        ({"name": "x", "command": "x", "extra": ["colour-jitter"]}, "colour-jitter"),
+        ({"name": "x", "command": COMMAND, "extra": ["shuffled-labels"]}, "shuffled-labels"),
+        ({"name": "x", "command": COMMAND, "extra": ["colour-jitter"]}, "colour-jitter"),
         ({"name": "x", "reid": {"colour_jitter": 1.5}}, "colour_jitter is 1.5"),
         ({"name": "x", "labels": ["lsro", "lsro"]}, "names a strategy twice"),
         ({"name": "x", "labels": ["shuffled"]}, "labels"),
-        ({"name": "x", "labels": ["lsro"], "command": "x"}, "for our own training, not for command"),
+        ({"name": "x", "labels": ["lsro"], "command": COMMAND}, "for our own training, not for command"),
         ({"name": "x", "labels": ["lsro"], "amounts": [], "variations": {}}, "are of artificial persons"),
         ({"name": "x", "selections": {"A b": {}}}, "'A b' of selections"),
         ({"name": "x", "selections": {"a": {}}, "amounts": [], "variations": {}}, "are of artificial persons"),
@@ -64,11 +66,16 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "arms": [{"labels": "slsr"}, {"labels": "slsr", "persons": 50}]}, "names an arm twice"),
         ({"name": "x", "arms": [{"made_ratio": -1}]}, "made_ratio is -1"),
         ({"name": "x", "arms": [{"made_weight": -3}]}, "made_weight is -3"),
-        ({"name": "x", "arms": [{"labels": "slsr"}], "command": "train"}, "not for command"),
+        ({"name": "x", "arms": [{"labels": "slsr"}], "command": COMMAND}, "not for command"),
+        ({"name": "x", "arms": [{"made_ratio": 0.5}], "command": COMMAND}, "made_ratio is for our own training, not"),
+        ({"name": "x", "arms": [{"made_weight": 2}], "command": COMMAND}, "made_weight is for our own training, not"),
+        ({"name": "x", "command": "train --seed {seed}"}, "command lacks {steps};"),
+        ({"name": "x", "command": "train --steps {steps}"}, "command lacks {seed};"),
+        ({"name": "x", "command": "train"}, "command lacks {steps} and {seed};"),
         ({"name": "x", "reid": {"preset": "best"}}, "presets are thesis, strong"),
         ({"name": "x", "baselines": {"A b": {}}}, "'A b' of baselines"),
         ({"name": "x", "baselines": {"a": {"preset": ["strong"]}}}, "presets are thesis, strong"),
-        ({"name": "x", "baselines": {"a": {}}, "command": "train"}, "not for command"),
+        ({"name": "x", "baselines": {"a": {}}, "command": COMMAND}, "not for command"),
         ({"name": "x", "baselines": {"a": {}}, "amounts": [], "variations": {}}, "trained with artificial persons"),
         ({"name": "x", "selections": {"a": {"ssim": 5.0}}}, "ssim is 5.0"),
         ({"name": "x", "select": {"most_pictures": 5}, "keep": 10}, "most_pictures 5 leaves no person the 10"),
@@ -79,6 +86,12 @@ def test_options_reach_their_stages() -> None:
 def test_wrong_recipe_is_refused_by_what_is_wrong(values: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         recipe_from(values, "my.yaml")
+
+
+def test_users_own_command_may_train_what_other_rules_chose() -> None:
+    values = {"name": "x", "command": COMMAND, "selections": {"a": {}}, "amounts": [40, 50]}
+    recipe = recipe_from({**values, "arms": [{"persons": 40, "selection": "a"}]}, "x")
+    assert {"persons-50-by-a", "persons-40-by-a"} < {arm.name for arm in arms_of(recipe)}
 
 
 def test_unknown_recipe_names_the_shipped_ones(tmp_path: Path) -> None:

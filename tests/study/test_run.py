@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from synreid.generate.train import train_gan
 from synreid.reid import train as reid_training
 from synreid.report.page import write_report
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json
+from synreid.stage.files import read_json, write_json
 from synreid.study.plan import plan_study
 from synreid.study.run import run_study
 
@@ -135,6 +136,24 @@ def test_finished_study_runs_nothing_again(study: Path, tiny_street: Path, monke
     run_study(str(study.parent / "recipe.yaml"), tiny_street, study)
 
 
+def test_times_are_of_all_that_was_done_and_the_same_where_a_study_is_run_again(
+    study: Path, tiny_street: Path, tmp_path: Path
+) -> None:
+    first = read_json(study / "study.json")
+    trained = {"generator", "judge of selection", "re-ID", "re-ID evaluation"}
+    assert set(first["times"]) == trained | {"calibration of selection", "persons", "selection"}
+    assert first["times"]["judge of selection"] == read_json(study / "reid" / "judge" / "run.json")["seconds"]
+    evaluations = [row["evaluation_seconds"] for row in first["results"]]
+    assert first["times"]["re-ID evaluation"] == round(sum(evaluations), 1) and min(evaluations) > 0
+    pools = {arm["name"]: arm["pool"] for arm in first["arms"]}
+    assert {name for name, pool in pools.items() if pool} == {"persons-4", "synthetic-only", "shuffled-labels"}
+    out = tmp_path / "again"
+    shutil.copytree(study, out)
+    write_json(out / "run.json", {**read_json(out / "run.json"), "finished": None})
+    again = read_json(run_study(str(study.parent / "recipe.yaml"), tiny_street, out) / "study.json")
+    assert (again["times"], again["results"]) == (first["times"], first["results"])
+
+
 def test_store_of_curves_is_looked_for_by_a_study_that_is_not_finished(
     study: Path, tiny_street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,19 +233,22 @@ def test_users_own_command_takes_the_place_of_training(
     script.write_text(
         "import csv, sys, numpy as np\n"
         "from pathlib import Path\n"
-        "train, query, gallery, out, seed = sys.argv[1:]\n"
+        "train, query, gallery, out, seed, steps = sys.argv[1:]\n"
         "assert len(list(csv.DictReader(open(train)))) > 0\n"
+        "Path(out, 'steps').write_text(steps)\n"
         "for name, path in (('query', query), ('gallery', gallery)):\n"
         "    rows = list(csv.DictReader(open(path)))\n"
         "    np.save(Path(out) / f'{name}.npy', np.array([[hash(r['pid']) % 97, int(seed), 1] for r in rows], float))\n"
     )
-    command = f"{sys.executable} {script} {{train}} {{query}} {{gallery}} {{out}} {{seed}}"
+    command = f"{sys.executable} {script} {{train}} {{query}} {{gallery}} {{out}} {{seed}} {{steps}}"
     out = run_study(
         write_recipe(tmp_path, command=command, extra=[], full_resolution=False), tiny_street, tmp_path / "out"
     )
     result = read_json(out / "study.json")
     assert len(result["results"]) == 6
     assert {row["arm"] for row in result["results"]} == {"real", "persons-4", "real-as-4"}
+    steps = {arm: int((out / "reid" / arm / "1" / "steps").read_text()) for arm in ("real", "persons-4", "real-as-4")}
+    assert steps["real-as-4"] == steps["persons-4"] > steps["real"]
 
 
 def test_other_labels_and_selections_are_arms_and_teachers_the_real_arms_models(

@@ -6,17 +6,23 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
 from synreid.data.scan import open_data
 from synreid.data.table import TABLE, column, from_columns, pick, read_table
+from synreid.report.cost import costs_of
+from synreid.report.folder import read_study
 from synreid.report.page import write_report
+from synreid.select.options import SelectOptions
+from synreid.select.run import select
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
 from synreid.study.arms import arms_of, draw_variations
 from synreid.study.recipe import recipe_from
 from synreid.study.run import run_study
+from synreid.study.variations import variation_pools
 
 VARIATIONS: dict[str, object] = {
     "amounts": [2],
@@ -70,6 +76,17 @@ def test_every_arm_is_trained_for_as_many_steps_as_its_control(study: Path, tiny
     assert {path.name for path in study.iterdir()} >= {"encoder", "latents", "variations", "inversions"}
 
 
+def test_arms_bear_what_the_pictures_of_their_pool_went_through(study: Path) -> None:
+    told = read_study(study)
+    latents = told.generator["seconds"] + told.times["encoder"] + told.times["latents"]
+    varied = latents + told.times["variations"]
+    selected = varied + told.times["judge of selection"] + told.times["selection of variations"]
+    shared = {"inversions-2": latents + told.times["inversions"], "variations-2": varied}
+    shared |= {"selected-2": selected, "soft-2": selected}
+    found = {cost.arm.name: cost.shared for cost in costs_of(told, 30.0) if cost.shared}
+    assert found == {name: pytest.approx(seconds) for name, seconds in shared.items()}
+
+
 def test_the_teacher_is_the_real_arms_model_of_the_same_seed(study: Path) -> None:
     teachers = [read_json(study / "reid" / "soft-2" / str(seed) / "run.json")["inputs"]["teacher"] for seed in (0, 1)]
     assert len(set(teachers)) == 2
@@ -102,6 +119,23 @@ def test_what_a_person_does_not_have_is_told(tiny_street: Path, tiny_gan: Path, 
     persons = result["data"]["train_identities"]
     assert arm["pictures_made"] == 3 * persons - 1 == read_json(study / "reid/inversions-3/0/run.json")["pictures_made"]
     assert "1 persons have fewer than 3 inversions; all they have are taken." in result["notes"]
+
+
+def test_an_amount_that_selection_leaves_nobody_is_refused(
+    study: Path, train_table: pa.Table, tiny_gan: Path, tmp_path: Path
+) -> None:
+    asked = recipe_from(RECIPE, "x").variations
+    assert asked is not None
+    one_each = SelectOptions(detector="none", identity=False, duplicates=255.0, least_pictures=1)
+    with pytest.raises(UserError, match="has 2, but of selected variations no person has more than 1; lower it"):
+        variation_pools(
+            asked,
+            train_table,
+            tiny_gan,
+            study,
+            lambda folder: select(folder, train_table, tmp_path / "select", one_each),
+            lambda _, stage: stage(),
+        )
 
 
 def test_a_smaller_draw_lies_within_a_larger_one_and_takes_what_there_is() -> None:
@@ -156,4 +190,4 @@ def test_variations_that_cannot_answer_are_refused(change: dict[str, object], sa
     with pytest.raises(UserError, match="no style layers"):
         recipe_from({"name": "x", "amounts": [], "variations": {}, "gan": {"cfg": "dcgan"}}, "x")
     with pytest.raises(UserError, match="soft labels are for our own training"):
-        recipe_from({"name": "x", "amounts": [], "variations": {}, "command": "true"}, "x")
+        recipe_from({"name": "x", "amounts": [], "variations": {}, "command": "train {seed} {steps}"}, "x")

@@ -17,6 +17,7 @@ from synreid.reid.index import STAGE as INDEX
 from synreid.reid.index import open_index
 from synreid.reid.train import MODEL
 from synreid.reid.train import STAGE as REID
+from synreid.report.facts import STREET, is_drawn, is_drawn_so_far
 from synreid.report.folder import STUDY, Study, read_study
 from synreid.select.made import made_pictures
 from synreid.select.run import kept_rows, read_selection
@@ -24,7 +25,6 @@ from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, read_yaml
 from synreid.stage.folder import CONFIG, RUN
 
-STREET = "street"  # where a study draws its own pictures
 REPORT = "report.html"
 
 
@@ -84,7 +84,6 @@ def find_material(folder: Path, data: Path | None = None, show_real: bool = Fals
     found = Material(folder, show_real)
     stages = dict(_stages(folder))
     if stages.get(folder) == "study":
-        found.drawn = _drew_its_own(folder)
         _add_study(found)
     for place, stage in stages.items():
         _add(found, place, stage)
@@ -120,17 +119,13 @@ def _config(place: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _drew_its_own(folder: Path) -> bool:
-    asked = _config(folder)
-    return asked.get("data") is None and asked.get("gan") is None and (folder / STREET).is_dir()
-
-
 def _add_study(found: Material) -> None:
     if not (found.folder / STUDY).exists():
         found.left_out.append("The study has no answer yet: it was cut off, or is still at work.")
+        found.drawn = is_drawn_so_far(found.folder)
         return
     found.study = read_study(found.folder)
-    found.drawn = found.drawn and found.study.data.get("drawn") is True
+    found.drawn = is_drawn(found.study)
     elsewhere = found.study.generator.get("folder")
     if not (found.folder / "gan").is_dir() and isinstance(elsewhere, str) and (Path(elsewhere) / GENERATOR).exists():
         found.generators[Path(elsewhere).name] = Path(elsewhere)
@@ -207,7 +202,7 @@ def _add_galleries(found: Material, data: Path | None) -> None:
         table = gallery_table(data)
         drawn = found.drawn and Path(data).resolve() == own.resolve()
         found.galleries[f"gallery of {Path(data).resolve().name}"] = Gallery(table, found.may_be_shown(table, drawn))
-    elif found.drawn:
+    elif found.drawn and own.is_dir():
         table = gallery_table(own)
         found.galleries[f"gallery of {STREET}"] = Gallery(table, found.may_be_shown(table))
     for name, place in found.selections.items():

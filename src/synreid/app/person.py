@@ -54,13 +54,14 @@ class Made:
     """What lies between, [P, H, W, 3], at the shares WAY, in the chosen layers."""
 
 
-def open_maker(gan: Path, show_real: bool) -> StyleSampler:
-    """Return the generator that `gan` names; raises UserError where it makes real persons and those are not asked for.
+def open_maker(gan: Path, show_persons: bool) -> StyleSampler:
+    """Return the generator that `gan` names; raises UserError where it makes persons that are not to be shown.
 
-    A generator of `cond pid` makes further pictures of the very persons whom it was trained by.
+    A generator of `cond pid` makes further pictures of the very persons whom it was trained by: `show_persons` says
+    that they are drawn, or that pictures of real ones are asked for.
     """
     sampler = StyleSampler.load(generator_place(gan), choose_device())
-    if sampler.network.cond == "pid" and not show_real:
+    if sampler.network.cond == "pid" and not show_persons:
         raise UserError(
             f"{gan.name} makes pictures of the {len(sampler.network.classes)} real persons that it was trained by; "
             "start with --show-real to see them."

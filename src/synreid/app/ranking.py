@@ -8,14 +8,15 @@ from threading import Lock
 
 import numpy as np
 
-from synreid.app.folder import STREET, Material
+from synreid.app.folder import Material
 from synreid.data.decode import MAX_PIXELS, NOT_A_PICTURE, SUFFIXES, TOO_LARGE, PictureError, read_picture
 from synreid.data.scan import open_data
 from synreid.data.table import column, paths, pick
 from synreid.quality.neighbours import unit_length
-from synreid.reid.embed import ReidModel, embed_files, load_model
+from synreid.reid.embed import ReidModel, embed_files, load_model, model_mark
 from synreid.reid.evaluate import check_features
-from synreid.reid.index import GalleryIndex, index_gallery, model_mark, open_index
+from synreid.reid.index import GalleryIndex, index_gallery, open_index
+from synreid.report.facts import STREET
 from synreid.stage.errors import UserError
 
 UPLOADS = "uploads"  # folder of what is handed in, within the server's scratch folder
@@ -109,8 +110,8 @@ def checked_upload(path: Path | None, uploads: Path) -> np.ndarray:
 
 def examples(material: Material) -> list[Path]:
     """Return pictures to try a search with: a drawn study's queries, else visible pictures of the galleries."""
-    if material.drawn:
-        return query_pictures(material.folder / STREET)
+    if material.drawn and (own := material.folder / STREET).is_dir():
+        return query_pictures(own)
     found: list[Path] = []
     for gallery in material.galleries.values():
         files = paths(gallery.table)

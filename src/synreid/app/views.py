@@ -68,7 +68,8 @@ class Persons:
         if name not in self.material.generators:
             raise UserError("choose a generator of the list.")
         if name not in self._makers:
-            self._makers[name] = open_maker(self.material.generators[name], self.material.show_real)
+            show_persons = self.material.drawn or self.material.show_real
+            self._makers[name] = open_maker(self.material.generators[name], show_persons)
         return self._makers[name]
 
     def groups(self, name: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import inspect
+import io
 import itertools
 import os
 import sys
@@ -71,11 +72,14 @@ TRACKED = ("gan train", "encoder train", "reid train")  # a study looks for itse
 INTERRUPTED = 130
 BAD_INPUT = 2
 BROKEN_PIPE = 141
+NO_MEMORY = "memory does not suffice; take a smaller batch, network or gallery, or fewer workers."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 0, 2 for bad input (one sentence), 130 for ctrl-C."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows cannot take every name
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(_run(argv))
     except UserError as error:
@@ -89,6 +93,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 raise
             _fail(f"{error.filename} cannot be used ({error.strerror}); check the path and what it is.", BAD_INPUT)
         _fail("the disk is full; free some room and run the same command again to go on.", BAD_INPUT)
+    except MemoryError:
+        _fail(NO_MEMORY, BAD_INPUT)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # of torch, which is not imported for a name alone
+            raise
+        _fail(NO_MEMORY, BAD_INPUT)
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from here.", INTERRUPTED)
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from synreid.data.cache import cache_folder
+from synreid.data.cache import cache_folder, cache_path
 from synreid.data.decode import picture_sha256, read_picture, resize
 from synreid.data.table import column, paths
 from synreid.stage.arrays import DAMAGED, read_array
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.log import say
 from synreid.stage.progress import progress
@@ -30,7 +29,8 @@ def pixels(table: pa.Table, height: int, width: int) -> np.ndarray:
 
     Decoded and resized once (antialiased where they shrink) into the cache, in a file named by the pictures' content,
     and mapped from there afterwards: memory holds only what is touched. Writing into the array does not reach the file.
-    Raises UserError for a picture that is damaged or has changed since the table was made, and for a full disk.
+    Raises UserError for a picture that is damaged or has changed since the table was made, and where the cache cannot
+    be written, as on a full disk.
     """
     shape = (len(table), height, width, 3)
     if len(table) == 0:
@@ -58,7 +58,7 @@ def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _decode_into(path: Path, table: pa.Table, shape: tuple[int, ...]) -> None:
     """Write the array with plain writes: a full disk is then an error, where a mapped file would end the process."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with cache_path(path) as temporary, open(temporary, "wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for block in _blocks(table, shape[1], shape[2]):

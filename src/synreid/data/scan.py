@@ -13,17 +13,18 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synreid.data.cache import cache_folder
+from synreid.data.cache import cache_folder, keep
 from synreid.data.decode import PictureError, picture_sha256, read_picture
+from synreid.data.home import expand_home
 from synreid.data.layouts import csvfile, cuhk01, folders, market1501, msmt17, plain
 from synreid.data.layouts.entry import WRONG_NAME, Listing
 from synreid.data.rules import MISSING, STOPS, Problem, empty_split, file_problems, table_problems
 from synreid.data.splits import split_identities
 from synreid.data.table import column, from_columns
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.log import warn
+from synreid.stage.machine import cores
 from synreid.stage.progress import progress
 
 VERSION = 1
@@ -71,7 +72,7 @@ def listing(path: Path, camera_pattern: str | None = None) -> Listing:
     """List the pictures of a CSV file, of a folder in Market-1501's layout (or of one that holds one such folder), in
     MSMT17's or CUHK01's, or of a folder with a folder for each person. Raises UserError where `path` is none of these.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if not path.exists():
         raise UserError(f"{path} does not exist; check the name of the folder with the pictures.")
     try:
@@ -134,7 +135,7 @@ def scan_plain(path: Path) -> Scan:
     Raises UserError where there is no such folder, or no picture in it.
     """
     try:
-        return _scanned(_speakable(plain.read(Path(path).expanduser().resolve())))
+        return _scanned(_speakable(plain.read(expand_home(path).resolve())))
     except OSError as error:
         raise UserError(f"{error.filename} cannot be listed ({error.strerror}); check its rights.") from error
 
@@ -151,7 +152,7 @@ def _scanned(found: Listing) -> Scan:
         camera=[entry.camera for entry in entries],
         split=[entry.split for entry in entries],
         junk=[entry.junk for entry in entries],
-        frame=pa.array([entry.frame for entry in entries], type=pa.int32()),
+        frame=pa.array([entry.frame for entry in entries], type=pa.int64()),
     )
     problems = file_problems([*broken, *found.left_out])
     sizes = Counter((fact.height, fact.width) for fact in facts)
@@ -230,7 +231,7 @@ def _decode(
             return path, error.rule
         return path, _Seen(status.st_size, status.st_mtime_ns, picture_sha256(rgb), rgb.shape[0], rgb.shape[1])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(files), BLOCK):
             block = files[start : start + BLOCK]
             large = sum(status.st_size for _, status in block) > LARGE_FILE * len(block)
@@ -254,5 +255,5 @@ def _read_cache(path: Path) -> dict[str, _Seen]:
 def _write_cache(path: Path, seen: dict[str, _Seen]) -> None:
     facts = list(seen.values())
     columns = {name: [fact[place] for fact in facts] for place, name in enumerate(_Seen._fields)}
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table({"path": list(seen), **columns}, schema=SEEN), temporary)
+    table = pa.table({"path": list(seen), **columns}, schema=SEEN)
+    keep(path, lambda temporary: pq.write_table(table, temporary))

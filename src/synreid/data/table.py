@@ -186,10 +186,14 @@ def rows_by_person(table: pa.Table) -> dict[str, np.ndarray]:
     """Return the row numbers of each person, persons by name; rows without an identity are left out."""
     pids = column(table, "pid")
     known = np.flatnonzero([pid is not None for pid in pids])
-    names, index = np.unique(pids[known].astype(str), return_inverse=True)
+    return {pids[own[0]]: own for own in (known[part] for part in groups(pids[known].astype(str)))}
+
+
+def groups(names: np.ndarray) -> list[np.ndarray]:
+    """Return the row numbers of each name [N], names in their order, rows in theirs."""
+    index = np.unique(names, return_inverse=True)[1]
     order = np.argsort(index, kind="stable")
-    parts = np.split(known[order], np.cumsum(np.bincount(index, minlength=len(names)))[:-1])
-    return dict(zip(names.tolist(), parts, strict=False))
+    return np.split(order, np.flatnonzero(np.diff(index[order])) + 1) if len(order) else []
 
 
 def spread(count: int, most: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from synreid.data.decode import picture_sha256, read_picture
@@ -38,10 +38,10 @@ class PictureFile:
 def real_file(path: Path, sha256: str, suffixes: tuple[str, ...]) -> PictureFile:
     """Return a real picture's file: its own bytes if it is of one of the formats `suffixes`, else coded as the last.
 
-    `sha256` is that of its pixels.
+    One that only its EXIF tag turns upright is coded, too. `sha256` is that of its pixels.
     """
     data = _read(path)
-    if (suffix := _suffix(data)) in suffixes:
+    if (suffix := _suffix(data)) in suffixes and _upright(data):
         return PictureFile(data, suffix, sha256)
     return _coded(read_picture(path), suffixes[-1], None)
 
@@ -55,7 +55,7 @@ def made_file(path: Path, sha256: str, suffixes: tuple[str, ...], packet: bytes)
     if picture_sha256(rgb) != sha256:
         raise UserError(f"{path} has changed since its table was made; run the command that made it again.")
     suffix = _suffix(data)
-    if suffix == JPEG and suffix in suffixes:
+    if suffix == JPEG and suffix in suffixes and _upright(data):
         return PictureFile(jpeg_with_xmp(data, packet), JPEG, sha256)
     return _coded(rgb, suffix if suffix in suffixes else suffixes[-1], packet)
 
@@ -70,6 +70,11 @@ def _read(path: Path) -> bytes:
 def _suffix(data: bytes) -> str:
     """Return the suffix of a file's format by how it begins, empty where it is neither JPEG nor PNG."""
     return next((suffix for suffix, beginning in _BEGINNINGS.items() if data.startswith(beginning)), "")
+
+
+def _upright(data: bytes) -> bool:
+    """Return whether other programs, which do not heed the EXIF tag, see the picture as it was trained on."""
+    return Image.open(io.BytesIO(data)).getexif().get(ExifTags.Base.Orientation, 1) == 1
 
 
 def png(rgb: np.ndarray, packet: bytes | None = None) -> bytes:

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from synreid.data.decode import is_picture_name
+from synreid.data.home import expand_home
 from synreid.data.layouts import folders, market1501
+from synreid.data.layouts.entry import MADE_PICTURE
 from synreid.data.table import ALLOWED
 from synreid.stage.errors import UserError
 
@@ -29,7 +31,7 @@ def find_pictures(source: Path) -> list[Found]:
     Market-1501's do, of a person each if none does. A CSV file has a head line with path, pid and, if wanted, parent;
     paths are taken from its folder. Raises UserError where there are no pictures, or it is not clear whose they are.
     """
-    source = Path(source).expanduser()
+    source = expand_home(source)
     if not source.exists():
         raise UserError(f"{source} does not exist; check the name of the folder with the pictures.")
     if source.is_file():
@@ -49,13 +51,15 @@ def _folders(source: Path) -> list[Found]:
         raise UserError(
             f"{source} holds folders of splits ({', '.join(ALLOWED['split'])}), not of persons; name the one to import."
         )
-    if listing.left_out:
-        stray = listing.left_out[0][1]
+    named_made = {path for rule, path in listing.left_out if rule == MADE_PICTURE and path.count("/") == 1}
+    stray = [path for _, path in listing.left_out if path not in named_made]
+    if stray:
         raise UserError(
-            f"{source / stray} lies outside a person's folder or too deep in it ({len(listing.left_out)} such); each "
-            "picture must lie in the folder of its person."
+            f"{source / stray[0]} lies outside a person's folder or too deep in it ({len(stray)} such); each picture "
+            "must lie in the folder of its person."
         )
-    return [Found(source / entry.path, entry.path.partition("/")[0]) for entry in listing.entries]
+    found = sorted({*(entry.path for entry in listing.entries), *named_made})  # all are made here, whatever they say
+    return [Found(source / path, path.partition("/")[0]) for path in found]
 
 
 def _flat(source: Path) -> list[Found]:

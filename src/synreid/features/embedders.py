@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import cv2
 import numpy as np
 import onnxruntime
 import timm
@@ -15,6 +14,7 @@ import torch
 
 from synreid.data.decode import resize
 from synreid.features import registry
+from synreid.features.framing import resized
 from synreid.features.inception import InceptionEmbedder
 from synreid.stage.device import choose_device
 from synreid.stage.errors import UserError
@@ -193,18 +193,6 @@ def default_identity_embedder() -> tuple[Embedder, str]:
         "Identity is judged by plain pixels at 16x8, a weak judge: no re-ID model was given and OSNet's weights are "
         f"not on this machine ({registry.VARIABLE} names a folder that holds them)."
     )
-
-
-def resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 pictures `[N, h, w, 3]` at `[N, height, width, 3]`: area averaging down, bilinear up."""
-    h, w = pictures.shape[1:3]
-    if (h, w) == (height, width):
-        return np.ascontiguousarray(pictures)
-    how = cv2.INTER_AREA if height <= h and width <= w else cv2.INTER_LINEAR
-    out = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
-    for k, picture in enumerate(pictures):
-        cv2.resize(np.asarray(picture), (width, height), dst=out[k], interpolation=how)
-    return out
 
 
 def _imagenet_values(pictures: np.ndarray) -> np.ndarray:

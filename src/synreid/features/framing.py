@@ -1,9 +1,24 @@
-"""How a crop is shown to a network that learnt from whole scenes: with something around it."""
+"""How a crop is shown to a network: at its size, or, where it learnt from whole scenes, with something around it."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+
+
+def resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pictures `[N, h, w, 3]` at `[N, height, width, 3]`, both uint8: by area where both sides shrink, else bilinear.
+
+    Of the size that they have already they are returned as they are.
+    """
+    h, w = pictures.shape[1:3]
+    if (h, w) == (height, width):
+        return np.ascontiguousarray(pictures)
+    how = cv2.INTER_AREA if height <= h and width <= w else cv2.INTER_LINEAR
+    out = np.empty((len(pictures), height, width, 3), dtype=np.uint8)
+    for source, target in zip(pictures, out, strict=True):
+        cv2.resize(np.asarray(source), (width, height), dst=target, interpolation=how)
+    return out
 
 
 def pasted(pictures: np.ndarray, size: int, share: float, grey: int) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from synreid.data.sheets import beside, sheet, shown_scale, titled
-from synreid.features.embedders import Embedder, resized
+from synreid.features.embedders import Embedder
+from synreid.features.framing import resized
 from synreid.quality.neighbours import Measure, Neighbours, mirror, nearest, unit_vectors
 
 PIXEL_HEIGHT = 64  # larger pictures are shrunk to about this height before their pixels are compared

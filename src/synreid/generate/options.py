@@ -123,9 +123,11 @@ class GanOptions:
                 raise UserError(f"generator option {name} is {getattr(self, name)}, but must lie in 0 to 1.")
         if self.batch_gpu is not None and self.batch_gpu < 1:
             raise UserError(f"generator option batch_gpu is {self.batch_gpu}, but must be above 0; correct it.")
-        for name in ("seed", "gamma", "vision_aid", "pl_weight", "freezed", "blur_sigma", "ema_rampup"):
+        for name in ("gamma", "vision_aid", "pl_weight", "freezed", "blur_sigma", "ema_rampup"):
             if getattr(self, name) < 0:
                 raise UserError(f"generator option {name} is {getattr(self, name)}, but must not be negative.")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"generator option seed is {self.seed}, but must lie in 0 to {2**32 - 1}; correct it.")
         if self.batch % self.round:
             raise UserError(
                 f"a batch of {self.batch} cannot be worked through in rounds of {self.round} pictures (batch_gpu) on "

@@ -62,7 +62,7 @@ def layer_group(layers: str, num_ws: int) -> tuple[int, ...]:
     if layers in GROUPS:
         low, high = (round(share * num_ws) for share in GROUPS[layers])
         return tuple(range(low, high))
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", layers)
+    found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", layers)
     chosen = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
     if not chosen or chosen[-1] >= num_ws:
         raise UserError(f"layers {layers} must be coarse, medium, fine or a range within 0-{num_ws - 1}, such as 0-3.")

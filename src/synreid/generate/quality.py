@@ -13,11 +13,11 @@ from synreid.data.sheets import sheet, write_picture
 from synreid.features.embedders import EfficientNetLite0, Embedder, default_quality_embedder
 from synreid.features.inception import InceptionEmbedder, missing
 from synreid.generate.generator import Generator
-from synreid.generate.sample import StyleSampler
+from synreid.generate.sample import StyleSampler, classes_as_in
 from synreid.quality.cached import BLOCK, cached_features, embedded
 from synreid.quality.curve import draw_curve
 from synreid.quality.distribution import measure
-from synreid.quality.metrics import AIDED, Metrics, frechet_name
+from synreid.quality.metrics import AIDED, PERHAPS_AIDED, Metrics, frechet_name
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json
 from synreid.stage.log import say
@@ -35,11 +35,15 @@ def distance(gan: Path, real: np.ndarray, embedder: Embedder) -> dict[str, Any]:
     return measure(cached_features(real, embedder), made, features=embedder.name)
 
 
-def samples(sampler: StyleSampler, seeds: Sequence[int]) -> Iterator[np.ndarray]:
-    """Yield the pictures of all seeds in parts, uint8 [n, H, W, 3]."""
+def samples(sampler: StyleSampler, seeds: Sequence[int], labels: Tensor | None = None) -> Iterator[np.ndarray]:
+    """Yield the pictures of all seeds in parts, uint8 [n, H, W, 3].
+
+    A class-conditional generator's classes are drawn as often as `labels`, int64 [M], hold them (default: evenly).
+    """
     for start in range(0, len(seeds), BLOCK):
         part = seeds[start : start + BLOCK]
-        yield sampler.synthesize(sampler.latents(part), part)
+        classes = None if labels is None else classes_as_in(labels, part)
+        yield sampler.synthesize(sampler.latents(part, classes=classes), part)
 
 
 def drawn_rows(total: int, count: int | None, seed: int) -> np.ndarray:
@@ -64,6 +68,16 @@ def quality_embedder(kind: str) -> tuple[Embedder, str]:
     return embedder, why
 
 
+def features_name(embedder: Embedder, aided: bool | None) -> str:
+    """Return the embedder's name, and of EfficientNet-Lite0 whether the training looked through it, too (None: maybe).
+
+    Every number on such features must say so: a generator is then measured by what it was taught with.
+    """
+    if not isinstance(embedder, EfficientNetLite0):
+        return embedder.name
+    return embedder.name + {True: AIDED, False: "", None: PERHAPS_AIDED}[aided]
+
+
 def read_quality(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a training's `quality.json`, none where there is none yet; UserError for a damaged file."""
     lines = read_json(path) if path.exists() else []
@@ -80,13 +94,21 @@ def read_quality(path: Path) -> list[dict[str, Any]]:
 
 
 class Measurement:
-    """Takes snapshots of a generator against its training pictures, uint8 [N, 3, H, W].
+    """Takes snapshots of a generator against its training pictures, uint8 [N, 3, H, W], of classes `labels`, int64 [N].
 
-    `aided` says that the training looked through EfficientNet-Lite0, too: then every number on its features says so.
+    `aided` says that the training looked through EfficientNet-Lite0, too, None that it may have (`features_name`).
     """
 
-    def __init__(self, folder: Path, pictures: Tensor, metrics: Metrics, seed: int, aided: bool = False) -> None:
-        self.folder, self.count = folder, metrics.count
+    def __init__(
+        self,
+        folder: Path,
+        pictures: Tensor,
+        metrics: Metrics,
+        seed: int,
+        aided: bool | None = False,
+        labels: Tensor | None = None,
+    ) -> None:
+        self.folder, self.count, self.labels = folder, metrics.count, labels
         self.pictures = pictures.permute(0, 2, 3, 1).numpy()
         self.real: np.ndarray | None = None
         self.grid = self.pictures[np.sort(np.random.default_rng((seed, 7)).permutation(len(pictures))[: np.prod(GRID)])]
@@ -95,7 +117,7 @@ class Measurement:
         read_quality(folder / FILE)  # a damaged one is refused now, not hours later
         self.rows = drawn_rows(len(pictures), None if metrics.full else metrics.count, seed)
         self.embedder, why = quality_embedder(metrics.kind)
-        self.features = self.embedder.name + AIDED * (aided and isinstance(self.embedder, EfficientNetLite0))
+        self.features = features_name(self.embedder, aided)
         against = "all" if len(self.rows) == len(pictures) else "a draw of"
         say(f"{why} Each snapshot: {self.count:,} made pictures against {against} {len(self.rows):,} real ones.")
 
@@ -105,7 +127,7 @@ class Measurement:
         rows, columns = GRID
         if kimg == 0 or not (self.folder / "real.png").exists():
             write_picture(self.folder / "real.png", sheet(self.grid, columns))
-        grid = sheet(next(samples(sampler, range(rows * columns))), columns)
+        grid = sheet(next(samples(sampler, range(rows * columns), self.labels)), columns)
         write_picture(self.folder / f"samples-{kimg:07.1f}.png", grid)
         return grid, self._measured(sampler, kimg) if self.count else {}
 
@@ -114,7 +136,7 @@ class Measurement:
         if self.real is None:
             whole = len(self.rows) == len(self.pictures)  # no copy then
             self.real = cached_features(self.pictures if whole else self.pictures[self.rows], self.embedder)
-        made = embedded(samples(sampler, range(self.count)), self.count, self.embedder)
+        made = embedded(samples(sampler, range(self.count), self.labels), self.count, self.embedder)
         values = {"kimg": kimg, **measure(self.real, made, features=self.features)}
         path = self.folder / FILE
         earlier = [line for line in read_quality(path) if line["kimg"] < kimg]

@@ -65,6 +65,14 @@ class StyleSampler:
         return np.concatenate(made)[: len(w)]
 
 
+def classes_as_in(labels: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Return the number of a class for each seed, int64 [N], each as often as `labels`, int64 [M], hold it on average.
+
+    So the classes of a training's made pictures are drawn, and those of the official programs' metrics.
+    """
+    return labels[[int(np.random.default_rng((seed, 2)).integers(len(labels))) for seed in seeds]]
+
+
 def to_uint8(x: Tensor) -> np.ndarray:
     """Turn pictures [N, 3, H, W] in -1 to 1 into uint8 [N, H, W, 3]; what lies outside is clipped."""
     values = x.float().permute(0, 2, 3, 1).mul(127.5).add_(127.5).round_().clamp_(0, 255)

@@ -86,7 +86,7 @@ def train_gan(table: pa.Table, out: Path, options: GanOptions, config: dict[str,
         return out
     with folder:
         if not world.agree(folder.complete):
-            _Training(train, folder, options, start or _grown(train, folder.path, options), world).run()
+            _Training(train, folder, options, start or _grown(train, folder, options), world).run()
     return out
 
 
@@ -109,7 +109,7 @@ def _check(train: pa.Table, options: GanOptions, start: Path | None) -> None:
             )
 
 
-def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
+def _grown(train: pa.Table, folder: StageFolder, options: GanOptions) -> Path | None:
     """Train at the coarser sizes that `options.grow` asks for, each going on from the one before; return the last.
 
     R1's weight follows the number of pixels; vision aid waits for the size at which it sees something.
@@ -131,7 +131,8 @@ def _grown(train: pa.Table, folder: Path, options: GanOptions) -> Path | None:
             snap=max(1, math.ceil(kimg / options.tick)),
             metrics="none",
         )
-        start = train_gan(train, folder / f"grow-{height}x{width}", coarse)
+        start = train_gan(train, folder.path / f"grow-{height}x{width}", coarse)
+        folder.keep_time()
     return start
 
 
@@ -162,12 +163,9 @@ class _Training:
         # running means, which every round of a step begins with alike (what is larger never changes)
         self.buffers = [one for one in generator.buffers() if one.is_floating_point() and one.ndim < 2]
         if not world.rank:
+            self.aided = options.vision_aid > 0 or (start is not None and was_aided(start))
             self.measurement = Measurement(
-                folder.path,
-                self.pictures,
-                parse_metrics(options.metrics),
-                options.seed,
-                options.vision_aid > 0 or (start is not None and was_aided(start)),
+                folder.path, self.pictures, parse_metrics(options.metrics), options.seed, self.aided, labels
             )
 
     def run(self) -> None:
@@ -198,9 +196,11 @@ class _Training:
                         self._snapshot(log)
                     if snap or time.monotonic() - saved > CHECKPOINT_SECONDS:
                         state.save(checkpoint)
+                        self.folder.keep_time(kimg=state.step * options.batch / 1000, vision_aided=self.aided)
                         saved = time.monotonic()
         outputs = save_networks(self.folder.path, options, state.average, state.discriminator, self.learned)
-        self.folder.finish(outputs, kimg=state.step * options.batch / 1000, ada_p=state.ada_p)
+        kimg = state.step * options.batch / 1000
+        self.folder.finish(outputs, kimg=kimg, ada_p=state.ada_p, vision_aided=self.aided)
         checkpoint.unlink(missing_ok=True)
 
     def _step(self) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from synreid.generate.persons import GROUPS, layer_group
 from synreid.invert.latents import Inversion, read_block
+from synreid.quality.neighbours import unit_length
 from synreid.reid.evaluate import Evaluation, evaluate_features
 from synreid.stage.progress import progress
 from synreid.stage.tensors import write_tensors
@@ -53,17 +54,11 @@ def joined(query: Sequence[np.ndarray], gallery: Sequence[np.ndarray]) -> tuple[
     """
     sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for parts in zip(query, gallery, strict=True):
-        left, right = (unit(part) for part in parts)
+        left, right = (unit_length(part) for part in parts)
         weight = np.float32(1 / np.sqrt(max(_deviation(left, right), 1e-12)))
         for side, part in zip(sides, (left, right), strict=True):
             side.append(weight * part)
     return np.concatenate(sides[0], axis=1), np.concatenate(sides[1], axis=1)
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """Return features [N, D] at length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def encode_pictures(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Tensor:

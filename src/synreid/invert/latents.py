@@ -209,7 +209,10 @@ def _write(inversion: Inversion, table: pa.Table, folder: StageFolder) -> dict[s
     """Work through the pictures, block by block, and write everything; returns the digests of what was written."""
     height, width = inversion.generator.height, inversion.generator.width
     pictures = pixels(table, height, width)
-    parts = list(_parts(inversion, pictures, folder.path / PARTS))
+    parts = []
+    for part in _parts(inversion, pictures, folder.path / PARTS):
+        parts.append(part)
+        folder.keep_time()
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     w = whole.pop("w")
     if inversion.options.tune_steps:
@@ -258,6 +261,11 @@ def _parts(inversion: Inversion, pictures: np.ndarray, folder: Path) -> Iterator
 
 
 def _tune(inversion: Inversion, table: pa.Table, pictures: np.ndarray, w: Tensor, folder: Path) -> None:
+    """Tune the generator to one person after the other: a person's pictures are a batch already.
+
+    One pass for several persons, each with its own weights (`torch.func.vmap`), makes every convolution a grouped one,
+    which is no faster.
+    """
     persons = rows_by_person(table)
     with progress("tuning to persons", len(persons), "persons") as bar:
         for number, rows in enumerate(persons.values()):

@@ -25,13 +25,14 @@ from synreid.features.embedders import Embedder, default_identity_embedder, embe
 from synreid.generate.network import load_generator
 from synreid.generate.place import PICTURES, generator_fingerprint, generator_place, learned_pictures
 from synreid.invert.encoder import encoder_fingerprint, load_encoder, mean_latent
-from synreid.invert.latent_ranking import encode_pictures, latent_ranking, unit
+from synreid.invert.latent_ranking import encode_pictures, latent_ranking
 from synreid.invert.latents import PARTS, Inversion, invert_pictures, load_latents, show
 from synreid.invert.measure_numbers import compared, mean_and_error, same_and_other
 from synreid.invert.measure_options import MeasureOptions
 from synreid.invert.options import EncoderOptions, RefineOptions
 from synreid.invert.train import STAGE as TRAINING
 from synreid.quality.cached import blocks, cached_features, embedded
+from synreid.quality.neighbours import unit_length
 from synreid.reid.embed import ReidEmbedder
 from synreid.reid.evaluate import evaluate_features
 from synreid.stage.errors import UserError
@@ -361,6 +362,6 @@ def _folder(encoder: Path) -> Path:
 
 def _cosines(features: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the cosine of each query's real features to those of its other forms."""
-    real = unit(features["real"])
+    real = unit_length(features["real"])
     forms = {form: found for form, found in features.items() if form not in ("real", "gallery")}
-    return {form: np.asarray((real * unit(found)).sum(axis=1)) for form, found in forms.items()}
+    return {form: np.asarray((real * unit_length(found)).sum(axis=1)) for form, found in forms.items()}

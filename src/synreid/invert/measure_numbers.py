@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.table import column, rows
-from synreid.invert.latent_ranking import unit
+from synreid.quality.neighbours import unit_length
 from synreid.reid.evaluate import Evaluation
 from synreid.reid.ranking import same_person
 
@@ -69,7 +69,7 @@ def same_and_other(
     to those of all other known persons, `other`; float64 [Q] each, nan where there are none. Junk does not count.
     """
     known = np.array([pid is not None for pid in column(gallery, "pid")], dtype=bool) & ~column(gallery, "junk")
-    left, right, gallery = unit(query_features), unit(gallery_features)[known], rows(gallery, known)
+    left, right, gallery = unit_length(query_features), unit_length(gallery_features)[known], rows(gallery, known)
     names = (column(table, name) for table in (query, gallery) for name in ("pid", "camera"))
     start, own, positive = same_person(*names)
     total = right.sum(axis=0, dtype=np.float64)

@@ -50,11 +50,12 @@ class EncoderOptions:
         for name in ("steps", "batch", "accumulate", "passes", "lr", "channels", "validate", "snap"):
             if not getattr(self, name) > 0:
                 raise UserError(f"encoder option {name} is {getattr(self, name)}, but must be above 0; correct it.")
-        for name in ("l2", "lpips", "identity", "w_norm", "seed"):
+        for name in ("l2", "lpips", "identity", "w_norm"):
             if not getattr(self, name) >= 0:
                 raise UserError(
                     f"encoder option {name} is {getattr(self, name)}, but must not be negative; correct it."
                 )
+        _check_seed("encoder option seed", self.seed)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class RefineOptions:
         for name in ("lr", "tune_lr", "locality_pictures", "batch"):
             if not getattr(self, name) > 0:
                 raise UserError(f"refinement option {name} is {getattr(self, name)}, but must be above 0; correct it.")
-        for name in ("steps", "tune_steps", "w_keep", "locality", "seed"):
+        for name in ("steps", "tune_steps", "w_keep", "locality"):
             if not getattr(self, name) >= 0:
                 raise UserError(
                     f"refinement option {name} is {getattr(self, name)}, but must not be negative; correct it."
@@ -102,6 +103,7 @@ class RefineOptions:
             raise UserError(
                 f"refinement option locality_share is {self.locality_share}, but must lie in 0 to 1; correct it."
             )
+        _check_seed("refinement option seed", self.seed)
 
 
 ENCODER_PRESETS: dict[str, dict[str, Any]] = {
@@ -159,5 +161,9 @@ class VaryOptions:
                 raise UserError(f"{name} is {getattr(self, name)}, but must lie in {low} to {high}; correct it.")
         if not self.ways or len(set(self.ways)) < len(self.ways):
             raise UserError(f"ways {list(self.ways)} must be different ways to vary, at least one.")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}, but must not be negative; correct it.")
+        _check_seed("seed", self.seed)
+
+
+def _check_seed(name: str, seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise UserError(f"{name} is {seed}, but must lie in 0 to {2**32 - 1}; correct it.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,20 +163,6 @@ def tune(generator: Generator, pictures: Tensor, w: Tensor, loss: Loss, options:
             f"the tuned generator's weights are no numbers any more; take a smaller tune_lr than {options.tune_lr}."
         )
     return Difference(weights_fingerprint(generator), changes)
-
-
-def tune_many(
-    generator: Generator, persons: Sequence[tuple[Tensor, Tensor]], loss: Loss, options: RefineOptions
-) -> Iterator[Difference]:
-    """Yield what `tune` returns for each person's pictures and styles, as it is ready.
-
-    One after the other: a person's pictures are a batch already, and one pass for several persons, each with its own
-    weights (`torch.func.vmap`), makes every convolution a grouped one, which is no faster.
-    """
-    with progress("tuning to persons", total=len(persons), unit="persons") as bar:
-        for pictures, w in persons:
-            yield tune(generator, pictures, w, loss, options)
-            bar.advance()
 
 
 def _refined(network: Generator, real: Tensor, start: Tensor, loss: Loss, options: RefineOptions) -> Tensor:

@@ -44,7 +44,7 @@ from synreid.reid.sampler import rows_of_step
 from synreid.reid.seeds import AUGMENT
 from synreid.reid.seeds import generator as random_numbers
 from synreid.reid.train import training_rows
-from synreid.stage.checkpoint import load_checkpoint, save_checkpoint
+from synreid.stage.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import file_digest
@@ -200,6 +200,7 @@ class _Training:
                     facts = self._gradients()
                     if due or time.monotonic() - saved > CHECKPOINT_SECONDS:  # now that its loss is known to be finite
                         state.save(checkpoint)
+                        self.folder.keep_time()
                         saved = time.monotonic()
                     state.optimiser.step()
                     state.step += 1
@@ -218,7 +219,7 @@ class _Training:
         outputs = {name: file_digest(path / name) for name in (ENCODER, PICTURES)}
         pictures = {"pictures_learned": len(self.pictures), "pictures_measured": len(self.held)}
         self.folder.finish(outputs, steps=self.state.step, **pictures)
-        (path / CHECKPOINT).unlink(missing_ok=True)
+        remove_checkpoint(path / CHECKPOINT)
 
     def _gradients(self) -> dict[str, float]:
         """Work out a step's gradients; return the losses of its last pass, and their weighted sum as `loss`."""

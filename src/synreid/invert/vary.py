@@ -77,9 +77,10 @@ class Varying:
             pids = column(latents.table, "pid")[right]
             self.differences = camera_differences(self.w[torch.from_numpy(right)], pids, self.cameras[right])
         self.directions: dict[str, Tensor] = {}
-        if "sefa" in wanted:
+        several = len(self.w) > 1  # one picture's styles have no deviation to measure steps in
+        if several and "sefa" in wanted:
             self.directions["sefa"] = sefa(generator, self.layers, options.components).cpu()
-        if "pca" in wanted:
+        if several and "pca" in wanted:
             self.directions["pca"] = pca(generator, options.components, options.seed).cpu()
         spread = self.w - self.w.mean(dim=0)
         self.deviations = {  # of the latents, layer by layer, along each direction: [components, num_ws]
@@ -139,8 +140,7 @@ class Varying:
             "between": len(own) > 1,
             "camera": any(start == self.cameras[row] for row in own for start, _ in self.differences),
             "transfer": any(len(rows) > 1 for rows in others.values()),
-            "sefa": True,
-            "pca": True,
+            **{way: way in self.directions for way in ("sefa", "pca")},
         }
         return [way for way in self.options.ways if able[way]]
 
@@ -150,13 +150,14 @@ class Varying:
             "between": "two pictures of the person",
             "camera": "persons seen by its camera and by another, three at least",
             "transfer": "two pictures of another person",
+            **dict.fromkeys(("sefa", "pca"), "two inverted pictures"),
         }
         for way in self.options.ways:
             without = [pid for pid, able in ways.items() if way not in able]
             if without and (helpless := [pid for pid in without if not ways[pid]]):
                 raise UserError(
                     f"person {helpless[0]} cannot be varied: {way} needs {needs[way]} ({len(helpless)} such persons); "
-                    "name further ways, such as sefa, or leave these persons out."
+                    "name further ways, invert more pictures, or leave these persons out."
                 )
             if without:
                 say(f"{way} needs {needs[way]}: {len(without)} of {len(ways)} persons are varied in other ways only.")

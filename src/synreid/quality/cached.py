@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from synreid.data.cache import cache_folder
+from synreid.data.cache import cache_folder, keep
 from synreid.features.embedders import Embedder
 from synreid.stage.arrays import DAMAGED, read_array
-from synreid.stage.files import atomic_path
 from synreid.stage.fingerprint import fingerprint
 from synreid.stage.progress import progress
 
@@ -28,8 +28,7 @@ def cached_features(pictures: np.ndarray, embedder: Embedder) -> np.ndarray:
     found = _open(path, len(pictures))
     if found is None:
         found = embedded(blocks(pictures), len(pictures), embedder)
-        with atomic_path(path) as temporary:
-            np.save(temporary, found)
+        keep(path, partial(np.save, arr=found))
     return found
 
 

@@ -10,6 +10,7 @@ from synreid.features.inception import INCEPTION
 from synreid.stage.errors import UserError
 
 AIDED = ", through which the training looked too"  # stands behind the features' name where it is so
+PERHAPS_AIDED = ", through which the training may have looked too"  # where nobody can tell
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,5 @@ def parse_metrics(text: str) -> Metrics:
 
 def frechet_name(features: str) -> str:
     """Return what a Fréchet distance on these features is called: FID on FID's own Inception, `FD-<features>` else."""
-    name = features.removesuffix(AIDED)
+    name = features.removesuffix(AIDED).removesuffix(PERHAPS_AIDED)
     return "FID" if name == INCEPTION else f"FD-{name}"

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.stats
 
-from synreid.data.table import column
+from synreid.data.table import column, groups
 from synreid.features.embedders import Embedder, PixelEmbedder
 from synreid.quality.cached import blocks, cached_features, embedded
 from synreid.quality.neighbours import nearest, unit_length
@@ -172,24 +172,17 @@ def chance_by_person(spaces: Sequence[Distances], made_groups: np.ndarray, held_
     It is that of one picture of each person, the median over seeded draws of which: pictures of one person are alike,
     and taking all of them for independent found copies in a fifth to a half of simulations where there were none.
     """
-    groups = [_members(names) for names in (made_groups, held_out_groups)]
-    alone = all(len(rows) == 1 for part in groups for rows in part)
+    persons = [groups(names) for names in (made_groups, held_out_groups)]
+    alone = all(len(rows) == 1 for part in persons for rows in part)
     rng, chances = np.random.default_rng(0), []
     for _ in range(1 if alone else DRAWS):
-        made, held = (np.array([rng.choice(rows) for rows in part]) for part in groups)
+        made, held = (np.array([rng.choice(rows) for rows in part]) for part in persons)
         thinned = [replace(found, made=found.made[made], held_out=found.held_out[held]) for found in spaces]
         count, place = (int(flags([getattr(one, kind) for one in thinned]).sum()) for kind in ("near", "near_held_out"))
         if len(spaces) > 1:  # the rule has no threshold of its own, at which one held-out picture would stand
             place = min(place + 1, len(held))
         chances.append(chance(count, len(made), place, len(held)))
     return float(np.median(chances))
-
-
-def _members(names: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of each name."""
-    index = np.unique(names, return_inverse=True)[1]
-    order = np.argsort(index, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(index[order])) + 1)
 
 
 def _space(found: Distances, made_groups: np.ndarray, held_out_groups: np.ndarray, variations: bool) -> dict[str, Any]:

@@ -161,7 +161,10 @@ def _timm_backbone(options: ReidOptions, download: bool) -> Any:
             return timm.create_model(options.backbone, **create)
     except Exception as error:  # the download's library raises OSError, RuntimeError and its own kinds
         if not download:
-            raise
+            raise UserError(
+                f"backbone {options.backbone} cannot be built at {options.height}x{options.width} ({error}); choose "
+                "another name or size."
+            ) from error
         raise UserError(
             f"the pretrained weights of {options.backbone} could not be downloaded ({type(error).__name__}); connect "
             "to the network, or download them elsewhere and give the file as 'pretrained', or start from random ones."

@@ -13,14 +13,15 @@ import torch
 
 from synreid.data.decode import read_picture
 from synreid.data.pixels import pixels, resize
+from synreid.features.framing import resized
 from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.batches import normalise
 from synreid.reid.options import ReidOptions
-from synreid.reid.prepare import enlarge
 from synreid.reid.train import CLASSES, MODEL, STAGE
 from synreid.stage.device import autocast, choose_device
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
+from synreid.stage.fingerprint import file_digest
 from synreid.stage.folder import read_run
 from synreid.stage.progress import progress
 
@@ -37,7 +38,19 @@ class ReidModel:
     precision: str
     device: torch.device
     fingerprint: str
-    """Of the training run: changes with its options and its pictures."""
+    """As of `model_mark`."""
+
+
+def model_mark(folder: Path) -> str:
+    """Return what tells a finished `reid train` from another: its training's fingerprint and its weights' digest.
+
+    Two machines may make other weights of the same options. Raises UserError when the folder is not one, was cut off,
+    or has no weights.
+    """
+    run = read_run(folder, STAGE)
+    if not (folder / MODEL).is_file():
+        raise UserError(f"{folder / MODEL} does not exist; remove {folder} and train again.")
+    return f"{run['fingerprint']} {file_digest(folder / MODEL)[:16]}"
 
 
 def load_model(folder: Path, device: str = "auto") -> ReidModel:
@@ -63,7 +76,7 @@ def load_model(folder: Path, device: str = "auto") -> ReidModel:
         raise UserError(f"{folder / MODEL} is missing or damaged; remove {folder} and train again.") from error
     where = choose_device(device)
     network = network.to(where).to(memory_format=torch.channels_last).eval()
-    return ReidModel(network, options, precision, where, run["fingerprint"])
+    return ReidModel(network, options, precision, where, model_mark(folder))
 
 
 @torch.inference_mode()
@@ -98,7 +111,7 @@ def embed_table(model: ReidModel, table: pa.Table, flip: bool | None = None) -> 
     out = np.empty((len(table), model.network.embedding), dtype=np.float32)
     with progress("embedding", total=len(table), unit="pictures") as bar:
         for start in range(0, len(table), BLOCK):
-            block = enlarge(source[start : start + BLOCK], *model.options.size)
+            block = resized(source[start : start + BLOCK], *model.options.size)
             out[start : start + BLOCK] = embed(model, block, flip)
             bar.advance(len(block))
     return out
@@ -112,7 +125,7 @@ def embed_files(model: ReidModel, files: Sequence[Path]) -> np.ndarray:
     parts = []
     for start in range(0, len(files), BLOCK):
         small = [resize(read_picture(path), *model.options.through_size) for path in files[start : start + BLOCK]]
-        parts.append(embed(model, enlarge(np.stack(small), *model.options.size)))
+        parts.append(embed(model, resized(np.stack(small), *model.options.size)))
     return np.concatenate(parts)
 
 
@@ -132,5 +145,5 @@ class ReidEmbedder:
         for start in range(0, len(pictures), BLOCK):
             chunk = pictures[start : start + BLOCK]
             small = np.stack([resize(np.asarray(picture), *options.through_size) for picture in chunk])
-            parts.append(embed(self.model, enlarge(small, *options.size)))
+            parts.append(embed(self.model, resized(small, *options.size)))
         return np.concatenate(parts)

@@ -46,3 +46,12 @@ class EvaluateOptions:
                 f"evaluation option intervals is {self.intervals}, but must be 0 or at least {FEWEST} resamples; "
                 "correct it."
             )
+        check_reranking(self.k1, self.k2, self.lambda_value)
+
+
+def check_reranking(k1: int, k2: int, lambda_value: float) -> None:
+    """Raise UserError for numbers of k-reciprocal re-ranking that no gallery can be re-ranked with."""
+    if not 1 <= k2 <= k1:
+        raise UserError(f"re-ranking's k2 is {k2} and its k1 {k1}, but 1 <= k2 <= k1 must hold; correct them.")
+    if not 0 <= lambda_value <= 1:
+        raise UserError(f"re-ranking's lambda is {lambda_value}, but must lie in 0 to 1; correct it.")

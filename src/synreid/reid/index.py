@@ -12,11 +12,9 @@ import pyarrow as pa
 from synreid.data.table import TABLE, column, read_table, table_fingerprint, write_table
 from synreid.data.table import paths as picture_paths
 from synreid.quality.neighbours import unit_length
-from synreid.reid.embed import ReidModel, embed_files, embed_table, load_model
+from synreid.reid.embed import ReidModel, embed_files, embed_table, load_model, model_mark
 from synreid.reid.gallery import persons_of
 from synreid.reid.index_options import IndexOptions
-from synreid.reid.train import MODEL
-from synreid.reid.train import STAGE as REID
 from synreid.reid.vectors import (
     TOP,
     Clusters,
@@ -76,17 +74,6 @@ class GalleryIndex:
 
 
 _AGAIN = "Remove {} and index the gallery again."
-
-
-def model_mark(folder: Path) -> str:
-    """Return what tells a finished `reid train` from another: its training's fingerprint and its weights' digest.
-
-    Raises UserError when the folder is not one, was cut off, or has no weights.
-    """
-    run = read_run(folder, REID)
-    if not (folder / MODEL).is_file():
-        raise UserError(f"{folder / MODEL} does not exist; remove {folder} and train again.")
-    return f"{run['fingerprint']} {file_digest(folder / MODEL)[:16]}"
 
 
 def index_gallery(

@@ -16,7 +16,6 @@ from synreid import __version__
 from synreid.reid.backbone import ReidNetwork
 from synreid.reid.batches import normalise
 from synreid.reid.embed import ReidModel, embed, load_model
-from synreid.reid.index import model_mark
 from synreid.reid.train import CLASSES, STAGE
 from synreid.stage.errors import UserError
 from synreid.stage.files import atomic_path, read_json
@@ -98,7 +97,7 @@ def metadata(folder: Path, model: ReidModel) -> dict[str, str]:
             "The weights were learned from the pictures that the model was trained on, whose licence binds their use; "
             f"they started from {start}."
         ),
-        "fingerprint": model_mark(folder),
+        "fingerprint": model.fingerprint,
     }
 
 

@@ -154,9 +154,16 @@ class ReidOptions:
         """Raise UserError for a value that cannot be trained with."""
         if isinstance(self.step_at, list):  # as JSON and YAML have it
             object.__setattr__(self, "step_at", tuple(self.step_at))
-        for name in ("height", "width", "embedding", "batch", "epochs", "lr"):
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"re-ID option {name} is {value}, but must be a number and finite; correct it.")
+        for name in ("height", "width", "embedding", "epochs", "lr"):
             if not getattr(self, name) > 0:
                 raise UserError(f"re-ID option {name} is {getattr(self, name)}, but must be above 0; correct it.")
+        if self.batch < 2:
+            raise UserError(
+                f"re-ID option batch is {self.batch}, but batch norm takes two pictures or more; correct it."
+            )
         if self.steps is not None and self.steps < 1:
             raise UserError(f"re-ID option steps is {self.steps}, but must be at least 1; correct it or leave it out.")
         for name in ("crop_pad", "weight_decay", "seed"):
@@ -194,9 +201,9 @@ class ReidOptions:
 
     def _check_metric(self) -> None:
         for name in ("triplet", "centre"):
-            if not 0 <= getattr(self, name) < math.inf:
+            if getattr(self, name) < 0:
                 raise UserError(f"re-ID option {name} is {getattr(self, name)}, but must be 0 or above; correct it.")
-        if self.margin is not None and not 0 < self.margin < math.inf:
+        if self.margin is not None and not self.margin > 0:
             raise UserError(f"re-ID option margin is {self.margin}, but must be above 0; null is the soft margin.")
         if self.triplet and self.pictures_each is None:
             raise UserError(

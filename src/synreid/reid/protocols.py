@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from synreid.data.table import column, concat, pick
+from synreid.data.table import column, concat, pick, table_fingerprint
 from synreid.reid.bootstrap import query_intervals
 from synreid.reid.breakdown import by_camera, by_camera_pair, by_positives
 from synreid.reid.embed import embed_table
@@ -94,9 +94,13 @@ class _Features:
         self.subject, self.rerank = subject, rerank
 
     @cached_property
+    def drawn(self) -> pa.Table | None:
+        return hand_drawn(self.subject.query)
+
+    @cached_property
     def multi_query(self) -> np.ndarray:
-        subject = self.subject
-        if (drawn := hand_drawn(subject.query)) is not None:
+        subject, drawn = self.subject, self.drawn
+        if drawn is not None:
             say(f"multi-query: {len(drawn):,} pictures of gt_bbox are embedded.")
             return multi_query_features(subject.query, subject.features[0], drawn, embed_table(subject.model, drawn))
         say("multi-query: gt_bbox holds none of these persons; their query and gallery pictures are averaged.")
@@ -124,6 +128,8 @@ def _scores(features: _Features, protocol: Protocol, folder: Path, options: Eval
     mark = subject.fingerprint
     if protocol.multi_query or protocol.rerank:
         mark = fingerprint(VERSION, mark, protocol.folder, features.rerank if protocol.rerank else ())
+    if protocol.multi_query and features.drawn is not None:
+        mark = fingerprint(VERSION, mark, table_fingerprint(features.drawn))
     distances = cache(lambda: features.distances(protocol))
     evaluation = evaluate_once(subject, folder, mark, lambda: evaluate_distances(distances(), query, gallery))
     per_query = evaluation.per_query

@@ -21,6 +21,7 @@ import torch
 from scipy.sparse import csr_array
 
 from synreid.reid.evaluate import check_features, unit
+from synreid.reid.evaluate_options import check_reranking
 from synreid.stage.errors import UserError
 
 K1, K2, LAMBDA = 20, 6, 0.3  # of the paper, for Market-1501
@@ -100,15 +101,12 @@ class _Squared:
 
 
 def _check_numbers(k1: int, k2: int, lambda_value: float, gallery: int) -> None:
-    if not 1 <= k2 <= k1:
-        raise UserError(f"re-ranking's k2 is {k2} and its k1 {k1}, but 1 <= k2 <= k1 must hold; correct them.")
+    check_reranking(k1, k2, lambda_value)
     if k1 > gallery:
         raise UserError(
             f"re-ranking's k1 is {k1}, but the gallery has only {gallery} pictures; choose a smaller one, or do not "
             "re-rank."
         )
-    if not 0 <= lambda_value <= 1:
-        raise UserError(f"re-ranking's lambda is {lambda_value}, but must lie in 0 to 1; correct it.")
 
 
 def _rerank(squared: _Squared, k1: int, k2: int, lambda_value: float) -> np.ndarray:

@@ -12,10 +12,10 @@ from synreid.data.decode import read_picture, resize
 from synreid.data.sheets import BLUE, GREEN, RED, SHOWN_HEIGHT, Colour, sheet, write_picture
 from synreid.data.table import column, paths, spread
 from synreid.quality.neighbours import unit_length
-from synreid.reid.embed import embed_files, load_model
+from synreid.reid.embed import embed_files, load_model, model_mark
 from synreid.reid.evaluate import check_features
 from synreid.reid.gallery import known_names, query_files
-from synreid.reid.index import GalleryIndex, model_mark, open_index
+from synreid.reid.index import GalleryIndex, open_index
 from synreid.stage.errors import UserError
 from synreid.stage.files import write_json
 from synreid.stage.log import say

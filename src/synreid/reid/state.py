@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,9 +13,8 @@ from synreid.reid.backbone import ReidNetwork, build
 from synreid.reid.losses import MetricLosses
 from synreid.reid.optimise import optimiser_for
 from synreid.reid.options import ReidOptions
-from synreid.stage.checkpoint import save_checkpoint
+from synreid.stage.checkpoint import load_checkpoint, save_checkpoint
 from synreid.stage.device import use_bfloat16
-from synreid.stage.errors import UserError
 from synreid.stage.log import say
 
 CHECKPOINT = "checkpoint.pt"
@@ -55,17 +55,19 @@ def enter(folder: Path, options: ReidOptions, classes: int, device: torch.device
         state.metric = MetricLosses(options, classes, network.embedding).to(device)
     if not path.exists():
         return state, "bf16" if use_bfloat16(device, options.precision) else "fp32"
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
+    precision = ""
+
+    def restore(saved: dict[str, Any]) -> None:
+        nonlocal precision
         network.load_state_dict(saved["network"])
         state.optimiser.load_state_dict(saved["optimiser"])
         if state.metric is not None:
             state.metric.load_state_dict(saved["metric"])
-    except Exception as error:  # damage shows itself as any of a dozen kinds
-        raise UserError(f"{path} is damaged ({type(error).__name__}); remove it to train from the start.") from error
-    state.step, state.sums = saved["step"], saved["sums"]
+        state.step, state.sums, precision = saved["step"], saved["sums"], str(saved["precision"])
+
+    load_checkpoint(path, restore)
     say(f"{folder} goes on at step {state.step:,}.")
-    return state, str(saved["precision"])
+    return state, precision
 
 
 def save(state: Training, folder: Path, precision: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from synreid.reid.embed import ReidModel, embed_table, load_model
+from synreid.reid.embed import ReidModel, embed_table, load_model, model_mark
 from synreid.reid.train import CLASSES, STAGE
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
@@ -30,7 +30,7 @@ class Teacher:
                 f"{folder} was trained with {run['pictures_made']:,} made pictures, but a teacher may know real ones "
                 "only; give a model that was trained without --add."
             )
-        self.fingerprint = f"{run['fingerprint']} {run['outputs']['model']}"
+        self.fingerprint = model_mark(self.folder)
 
     def embed(self, table: pa.Table) -> np.ndarray:
         """Return the model's features of the pictures of `table`, float32 [N, D], as ranking takes them.

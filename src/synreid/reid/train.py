@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import safetensors.torch
 import torch
 
 from synreid.data.table import column, concat, rows, table_fingerprint
@@ -28,14 +27,16 @@ from synreid.reid.pretrained import weights_input
 from synreid.reid.sampler import Part, check_parts, sampler_for
 from synreid.reid.seeds import DROPOUT, seed_torch
 from synreid.reid.state import CHECKPOINT, Training, enter, save
+from synreid.stage.checkpoint import remove_checkpoint
 from synreid.stage.device import autocast
 from synreid.stage.errors import UserError
-from synreid.stage.files import atomic_path, write_json
+from synreid.stage.files import write_json
 from synreid.stage.fingerprint import file_digest
 from synreid.stage.folder import StageFolder
 from synreid.stage.log import say
 from synreid.stage.metrics import MetricsLog
 from synreid.stage.progress import progress
+from synreid.stage.tensors import write_tensors
 from synreid.stage.world import World, join_world
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def train(
             backbone = state.network.backbone
             if isinstance(backbone, OSNet) and backbone.folded:
                 unfold(backbone, batches.batch(sampler.rows(0), 0))  # the whole batch, so that all begin alike
-            fit(state, batches, chosen, folder.path, precision, checkpoint_seconds, unseen, world)
+            fit(state, batches, chosen, folder.path, precision, checkpoint_seconds, unseen, world, folder.keep_time)
             if not world.rank:
                 _finish(state, folder, names, kept, int(held.sum()), precision, world.device)
     return folder.path
@@ -218,10 +219,12 @@ def fit(
     checkpoint_seconds: float = 60.0,
     unseen: HeldOut | None = None,
     world: World | None = None,
+    keep_time: Callable[[], None] = lambda: None,
 ) -> None:
     """Train `state` to its last step, with metrics (of `unseen` pictures, too) and checkpoints in `folder`.
 
-    Of the devices of `world`, which is by default the pictures' alone, the first writes them.
+    Of the devices of `world`, which is by default the pictures' alone, the first writes them. `keep_time` is called
+    after each checkpoint.
     """
     options, size = batches.options, batches.options.batch
     total = planned_steps(len(batches), options)
@@ -251,6 +254,7 @@ def fit(
                     logged = time.monotonic()
                 if now - saved > checkpoint_seconds and state.step < total:
                     save(state, folder, precision)
+                    keep_time()
                     saved = now
 
 
@@ -278,9 +282,7 @@ def _finish(
     precision: str,
     device: torch.device,
 ) -> None:
-    weights = {name: value.detach().cpu().contiguous() for name, value in state.network.state_dict().items()}
-    with atomic_path(folder.path / MODEL) as temporary:
-        temporary.write_bytes(safetensors.torch.save(weights))
+    write_tensors(folder.path / MODEL, state.network.state_dict())
     write_json(folder.path / CLASSES, names)
     real = int((column(table, "origin") == "real").sum())
     folder.finish(
@@ -293,4 +295,4 @@ def _finish(
         precision=precision,
         device=device.type,
     )
-    (folder.path / CHECKPOINT).unlink(missing_ok=True)
+    remove_checkpoint(folder.path / CHECKPOINT)

@@ -29,7 +29,7 @@ def verdict(headline: Difference | None) -> str:
     return {
         "above": "The whole interval lies above zero: chance between seeds alone does not explain the gain.",
         "below": "The whole interval lies below zero: chance between seeds alone does not explain the loss.",
-        "across": "The interval contains zero: these seeds do not settle whether made persons help or harm.",
+        "across": "The interval contains zero: these seeds do not settle whether made pictures help or harm.",
         "none": "One seed gives no interval: nothing can be said about chance.",
     }[headline.verdict]
 
@@ -60,22 +60,22 @@ def of_headline(study: Study) -> list[str]:
     headline = study.headline
     if headline is None:
         return []
-    arm, against = study.title(headline.arm), study.title(headline.against)
+    both = f"{study.title(headline.arm)} against {study.title(headline.against)}"
     told = []
     if headline.persons.get("low") is not None:
         bounds = interval(headline.persons["low"], headline.persons["high"])
         told.append(
-            f"{arm} against {against}, for other test persons too and not only for other seeds: 95 % interval {bounds} "
-            "points of mAP."
+            f"{both}, for other test persons too and not only for other seeds: 95 % interval {bounds} points of mAP."
         )
     pair = (headline.arm, headline.against, "rank1")
     ranked = next((d for d in study.differences if (d.arm, d.against, d.metric) == pair), None)
     if ranked is not None and ranked.mcnemar.get("gained") is not None:
         gained, lost = (count(ranked.mcnemar[key]) for key in ("gained", "lost"))
         told.append(
-            f"Over all seeds, {gained} queries find the right person first with the former alone, {lost} with the "
-            f"latter alone (McNemar's test, a person's queries kept together: {p_value(ranked.mcnemar['p'])}). That "
-            "speaks of these trained models on other persons, not of the method: two trainings of one arm differ too."
+            f"{both}, at first place: {gained} queries are right with the former alone, {lost} with the latter alone, "
+            "where a query counts once a seed (McNemar's test, a person's queries kept together: "
+            f"{p_value(ranked.mcnemar['p'])}). That speaks of these trained models on other persons, not of the "
+            "method: two trainings of one arm differ too."
         )
     return [*told, study.seeds_needed] if study.seeds_needed else told
 

@@ -13,17 +13,28 @@ from synreid.stage.errors import UserError
 
 WATTS_A_CORE = 15.0  # a server's processor at full load, divided by its cores; drawn at the plug rather more
 WATTS_A_GPU = 300.0  # between a desktop's card and a server's
-OF_PERSONS = ("persons", "selection")
+OF_PERSONS = ("persons", "selection")  # what arms go through whose pool an older study does not say
 OF_VARIATIONS = ("encoder", "latents", "variations", "inversions", "selection of variations")
+OF_POOL = {
+    "persons": ("persons",),
+    "variations": ("encoder", "latents", "variations"),
+    "selected": ("encoder", "latents", "variations"),
+    "inversions": ("encoder", "latents", "inversions"),
+}
+"""The stages that the pictures of a pool go through after the generator and before selection, as times are named."""
+SELECTIONS = {"persons": ("selection", "selection"), "selected": ("selection of variations", "selection-variations")}
+"""Of the pools that are selected, what selection is called among the times, and among the selections."""
+JUDGE, BY_IDENTITY = "judge of selection", {"consistency", "identity"}  # the rules that it is trained for
 
 
 @dataclass(frozen=True)
 class Cost:
     """What one model of an arm costs beside the base arm, real pictures alone with the same re-ID model.
 
-    `training` are the mean seconds of one training with its evaluation, `shared` those of everything that its made
-    pictures need, done once for all seeds. `watt_hours` are of both, `extra` is what they are more than the base arm's
-    (None for the base itself), `gain` is its mAP against the base, in fractions.
+    `training` are the mean seconds of one training with its evaluation (of older studies without it), and of the
+    teacher's training where its labels need one, `shared` those of everything that its made pictures need, done once
+    for all seeds. `watt_hours` are of both, `extra` is what they are more than the base arm's (None for the base
+    itself), `gain` is its mAP against the base, in fractions.
     """
 
     arm: Arm
@@ -57,38 +68,52 @@ def watts_of(study: Study, named: float | None = None) -> float:
 
 def costs_of(study: Study, watts: float) -> list[Cost]:
     """Return what each arm costs on a machine that draws `watts`, of the arms whose trainings were timed."""
-    trainings = {arm.name: mean for arm in study.arms if (mean := _training(study, arm)) is not None}
+    trainings = {arm.name: mean for arm in study.arms if (mean := _mean(study, arm, "seconds")) is not None}
+    evaluations = {arm.name: _mean(study, arm, "evaluation") or 0.0 for arm in study.arms}
     found = []
     for arm in study.arms:
         if arm.name not in trainings:
             continue
         base = study.base_of(arm.baseline)
         base = base if base is not None and base.name in trainings else None
-        shared = _shared(study, arm)
+        training, shared = trainings[arm.name] + evaluations[arm.name], _shared(study, arm)
         if arm.labels in TAUGHT and base is not None:
-            shared += trainings[base.name]  # the teacher is a model of the real pictures
-        energy = (trainings[arm.name] + shared) * watts / 3600
+            training += trainings[base.name]  # the teacher is the model of the real pictures with the same seed
+        energy = (training + shared) * watts / 3600
         extra = gain = None
         if base is not None and arm != base:
-            extra = energy - trainings[base.name] * watts / 3600
+            extra = energy - (trainings[base.name] + evaluations[base.name]) * watts / 3600
             gain = study.paired(arm.name, base.name, "map")
-        found.append(Cost(arm, trainings[arm.name], shared, energy, extra, gain))
+        found.append(Cost(arm, training, shared, energy, extra, gain))
     return found
 
 
-def _training(study: Study, arm: Arm) -> float | None:
-    seconds = [r.seconds for r in study.results if r.arm == arm.name and r.seconds is not None]
-    return sum(seconds) / len(seconds) if seconds else None
+def _mean(study: Study, arm: Arm, what: str) -> float | None:
+    known = [value for r in study.results if r.arm == arm.name and (value := getattr(r, what)) is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _shared(study: Study, arm: Arm) -> float:
     """Return the seconds of the stages that the arm's made pictures go through; 0 for an arm without any."""
     if not arm.made:
         return 0.0
-    stages = OF_VARIATIONS if arm.variations else OF_PERSONS
-    named = [study.times.get(stage) for stage in stages]
+    named = [study.times.get(stage) for stage in _stages(study, arm)]
     generator = study.times.get("generator", study.generator.get("seconds"))  # one that was there before counts too
     return float(sum(value for value in (generator, *named) if isinstance(value, int | float)))
+
+
+def _stages(study: Study, arm: Arm) -> tuple[str, ...]:
+    """Return the stages behind the generator, as times are named; calibration only measures, so it is none of them."""
+    if arm.pool is None:
+        return OF_VARIATIONS if arm.variations else OF_PERSONS
+    pool, _, rule = arm.pool.partition("-by-")
+    title, name = SELECTIONS.get(pool, ("", ""))
+    if rule:
+        title, name = f"{title} {rule}", f"{name}-by-{rule}"
+    applied = [stage for selection in study.selections if selection.name == name for stage in selection.stages]
+    rules = {str(stage.get("name")) for stage in applied}
+    judge = (JUDGE,) if rules & BY_IDENTITY else ()
+    return (*OF_POOL.get(pool, ()), *judge, title)
 
 
 def cost_answer(study: Study, costs: list[Cost]) -> str:
@@ -97,16 +122,22 @@ def cost_answer(study: Study, costs: list[Cost]) -> str:
     cost = next((cost for cost in costs if largest is not None and cost.arm == largest), None)
     if cost is None or study.base is None or cost.gain is None or cost.extra is None:
         return "The study lacks the times or the arms that a price could be worked out of."
+    taught = " (its teacher's too)" if cost.arm.labels in TAUGHT else ""
     told = [
-        f"A model of {cost.arm.title} takes {duration(cost.training)} of training and {duration(cost.shared)} of work "
-        "on its pictures (generator, making, selection; once for all seeds): about "
-        f"{energy(cost.extra)} more than {study.base.title}. {_price(cost)}"
+        f"A model of {cost.arm.title} takes {duration(cost.training)} of training{taught}"
+        f"{' and evaluation' if _timed_evaluation(study) else ''}, and {duration(cost.shared)} of work on its pictures "
+        f"(from the generator on; once for all seeds): about {energy(cost.extra)} more than {study.base.title}. "
+        f"{_price(cost)}"
     ]
     against = study.headline.against if study.headline else None
     control = next((other for other in costs if other.arm.name == against), None)
     if control is not None and control.gain is not None and control.extra is not None and control.arm != study.base:
         told.append(f"The control, {control.arm.title}, takes about {energy(control.extra)} more. {_price(control)}")
     return " ".join(told)
+
+
+def _timed_evaluation(study: Study) -> bool:
+    return any(result.evaluation is not None for result in study.results)
 
 
 def _price(cost: Cost) -> str:
@@ -142,10 +173,12 @@ def assumption(study: Study, watts: float, given: bool) -> str:
         of = several(int(cores), "core") if isinstance(cores, int | float) and cores > 0 else "one core"
         how = f"an assumed {WATTS_A_CORE:g} W for each core, {watts:g} W for {of}"
     of_persons = [selection for selection in study.selections if selection.name != "selection-variations"]
-    together = "The selections of persons were timed together: each arm with persons bears all of them. "
+    together = ""
+    if len(of_persons) > 1 and not any(arm.pool for arm in study.arms):
+        together = "The selections of persons were timed together: each arm with persons bears all of them. "
     return (
         f"Energy is an estimate, not a measurement: time multiplied by {how}. Trainings that ran side by side count "
-        f"the whole machine each, so theirs is rather too high. {together if len(of_persons) > 1 else ''}"
+        f"the whole machine each, so theirs is rather too high. {together}"
         "Name the machine's own power with --watts."
     )
 
@@ -154,10 +187,13 @@ def cost_table(study: Study, costs: list[Cost], watts: float) -> Table:
     """What each arm costs, and the price of a point of mAP."""
     base = study.base.title if study.base is not None else NONE
     others = "; of another re-ID model: its own real pictures" if any(cost.arm.baseline for cost in costs) else ""
+    included = ["evaluation"] if _timed_evaluation(study) else []
+    included += ["a teacher's training where labels need one"] if any(c.arm.labels in TAUGHT for c in costs) else []
+    training = f"training includes {' and '.join(included)}; " if included else ""
     return Table(
         name="cost",
-        caption="Of one model of each arm, mean over the seeds; work on pictures is done once for all of them. "
-        f"Gains and what is more are against: {base}{others}.",
+        caption=f"Of one model of each arm, mean over the seeds; {training}work on pictures is done once for all "
+        f"seeds. Gains and what is more are against: {base}{others}.",
         head=["arm", "training", "work on pictures", "made pictures", "energy", "more energy", "mAP gained", "a point"],
         rows=[_row(cost) for cost in costs],
         csv_head=[

@@ -98,7 +98,7 @@ def _slope_words(slope: Slope) -> str:
     )
     if slope.low is not None and slope.high is not None:
         settled = slope.low > 0 or slope.high < 0
-        told += ". The interval leaves out zero" if settled else ". The interval contains zero: no trend is settled"
+        told += f". The interval {'leaves out zero' if settled else 'contains zero: no steady change is settled'}"
     if slope.trend is not None and slope.trend_p is not None:
         told += "; Abelson and Tukey's contrast over the amounts, in a t test over the seeds: "
         told += f"{slope.trend}, {p_value(slope.trend_p)}"

@@ -27,7 +27,7 @@ class Arm:
     """One arm of a study: what its models were trained with.
 
     `more_real` counts real persons whom the other arms do not have; `baseline` names the re-ID model where it is not
-    the recipe's own.
+    the recipe's own. `pool` says out of which made pictures some are added; older studies do not.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Arm:
     more_real: int = 0
     labels: str = "new-identity"
     baseline: str | None = None
+    pool: str | None = None
 
     @property
     def made(self) -> bool:
@@ -58,12 +59,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class Result:
-    """One training's measures; `metrics` are fractions in [0, 1]."""
+    """One training's measures; `metrics` are fractions in [0, 1].
+
+    `seconds` are of the training and `evaluation` of its evaluation, which older studies did not time.
+    """
 
     arm: str
     seed: int
     metrics: dict[str, float | None]
     seconds: float | None
+    evaluation: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,8 +12,10 @@ from synreid.report import words
 from synreid.report.entries import Study
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_yaml
+from synreid.stage.folder import CONFIG
 
 RECIPE = "recipe.yaml"
+STREET = "street"  # where a study draws its own pictures, and the shipped generator, which learned from such ones
 
 
 def configurations(study: Study) -> list[tuple[str, str]]:
@@ -26,7 +29,11 @@ def configurations(study: Study) -> list[tuple[str, str]]:
 
 def recipe_of(study: Study) -> dict[str, Any]:
     """Return the recipe as plain values, empty where the folder has none; raises UserError for a damaged one."""
-    path = study.folder / RECIPE
+    return _recipe(study.folder)
+
+
+def _recipe(folder: Path) -> dict[str, Any]:
+    path = folder / RECIPE
     if not path.is_file():
         return {}
     recipe = read_yaml(path)
@@ -51,9 +58,30 @@ def subset_words(study: Study) -> str:
 
 def is_drawn(study: Study) -> bool:
     """Whether no real person can be in the pictures: the study drew its own, and its generator saw no others."""
-    own = study.config.get("data", "") is None and (study.folder / "street").is_dir()
-    generator = study.config.get("gan") is None and study.generator.get("start") in (None, "street")
-    return (own or study.data.get("drawn") is True) and generator
+    asked = study.config or _asked(study.folder)
+    drew = study.data.get("drawn") is True or _drew_its_own(study.folder, asked)
+    return drew and _saw_no_others(asked.get("gan"), study.generator.get("start"))
+
+
+def is_drawn_so_far(folder: Path) -> bool:
+    """The same of a study that has no answer yet, by what was asked; raises UserError for a damaged recipe."""
+    asked, generator = _asked(folder), _recipe(folder).get("gan")
+    start = generator.get("start") if isinstance(generator, dict) else None
+    return _drew_its_own(folder, asked) and _saw_no_others(asked.get("gan"), start)
+
+
+def _asked(folder: Path) -> dict[str, Any]:
+    values = read_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    return values if isinstance(values, dict) else {}
+
+
+def _drew_its_own(folder: Path, asked: dict[str, Any]) -> bool:
+    return asked.get("data", "") is None and (folder / STREET).is_dir()
+
+
+def _saw_no_others(given: Any, start: Any) -> bool:
+    """Whether a generator, `given` or trained from `start`, learned from no pictures but the study's and drawn ones."""
+    return given is None and start in (None, STREET)
 
 
 def facts_of(study: Study) -> list[tuple[str, list[tuple[str, str]]]]:

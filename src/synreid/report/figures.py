@@ -98,7 +98,7 @@ def _difference_row(axes: Axes, difference: Difference, y: float) -> None:
 
 
 def arms(study: Study, metric: str) -> Markup | None:
-    """Return each arm's measure: a mark for each seed (filled: with made persons), a bar at the mean."""
+    """Return each arm's measure: a mark for each seed (filled: with made pictures), a bar at the mean."""
     listed = study.arms
     if many_arms(study):
         of_made = {d.against for d in study.differences if (arm := study.arm(d.arm)) and arm.made}

@@ -13,6 +13,7 @@ from synreid.report.entries import Study
 from synreid.report.reader import Reader, mapping, wrong
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json
+from synreid.stage.folder import stage_of
 from synreid.stage.metrics import read_metrics
 
 __all__ = ["Study", "finished_report", "learning_curves", "read_study"]
@@ -26,9 +27,14 @@ QUALITY = ("kimg", "frechet", "kid", "precision", "recall", "density", "coverage
 
 
 def read_study(folder: Path) -> Study:
-    """Read `study.json`; raises UserError naming the entry that is missing or has the wrong kind of value."""
+    """Read `study.json`; raises UserError naming the entry that is missing or has the wrong kind of value.
+
+    A folder without one is a UserError, too, which tells a study that is not finished from what is none.
+    """
     folder = Path(folder)
     path = folder / STUDY
+    if not path.exists() and stage_of(folder) == "study":
+        raise UserError(f"the study in {folder} is not finished; run its command again, and it goes on to its end.")
     if not path.exists():
         raise UserError(f"{folder} is not the folder of a study: it has no {STUDY}; name the folder given to --out.")
     raw = mapping(read_json(path), "the whole file", path)

@@ -8,8 +8,8 @@ from typing import Any
 
 from synreid.report.entries import Arm, Difference, Published, Result, Selection, Slope
 from synreid.stage.errors import UserError
+from synreid.study.jobs import MEASURES
 
-METRICS = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 PART_NUMBERS: dict[str, tuple[str, ...]] = {
     "generator": ("kimg", "seconds"),
     "origin": ("auc", "low", "high", "accuracy", "test_real", "test_made"),
@@ -131,14 +131,16 @@ class Reader:
             more_real=self.count(raw, "more_real", where) or 0,
             labels=str(raw.get("labels") or "new-identity"),
             baseline=str(raw["baseline"]) if raw.get("baseline") else None,
+            pool=str(raw["pool"]) if raw.get("pool") else None,
         )
 
     def result(self, raw: dict[str, Any], where: str) -> Result:
         return Result(
             arm=self.text(raw, "arm", where),
             seed=self.count(raw, "seed", where) or 0,
-            metrics={metric: self.number(raw, metric, where) for metric in METRICS},
+            metrics={metric: self.number(raw, metric, where) for metric in MEASURES},
             seconds=self.number(raw, "seconds", where),
+            evaluation=self.number(raw, "evaluation_seconds", where),
         )
 
     def difference(self, raw: dict[str, Any], where: str) -> Difference:
@@ -187,7 +189,7 @@ class Reader:
         part = self.part(raw, key)
         if not part:
             return None
-        rows = self.numbered(part, "rows", key + ".", ("amount", "pictures", *METRICS))
+        rows = self.numbered(part, "rows", key + ".", ("amount", "pictures", *MEASURES))
         return Published(
             source=self.text(part, "source", key + "."),
             note=str(part.get("note") or ""),

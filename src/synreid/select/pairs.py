@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synreid.select.scores import groups
+from synreid.data.table import groups
 
 MOST = 500  # pictures of a person that lend pairs, so that their number stays small
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from synreid.select.scores import groups, rank_of_person
+from synreid.data.table import groups
+from synreid.select.scores import rank_of_person
 from synreid.stage.errors import UserError
 
 TOO_FEW, BEST = "too few kept", "best"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from synreid.features.embedders import resized
+from synreid.features.framing import resized
 
 REAL = "real"
 CORNER = (0.3, 2 / 9)  # of height and width: an upper corner of a crop shows what is behind the person

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from synreid.data.pixels import pixels, read_picture
 from synreid.data.scan import open_data
 from synreid.data.sheets import write_picture
-from synreid.data.table import TABLE, column, paths, read_table, rows, table_fingerprint
+from synreid.data.table import TABLE, column, groups, paths, read_table, rows, table_fingerprint
 from synreid.features import ssim
 from synreid.features.detectors import Detector, best_detector, detector
 from synreid.features.embedders import Embedder, default_identity_embedder, default_quality_embedder
@@ -256,7 +256,7 @@ class _Selection:
         """Compare artificial persons' pictures with each other."""
         persons = self._persons_left()
         values = scores.to_own_mean(scores.embed(self._left(), embedder), persons)
-        pictures = int(np.median([len(members) for members in scores.groups(persons)]))
+        pictures = int(np.median([len(members) for members in groups(persons)]))
         self.policy.at_least("consistency", values, self._cosine_threshold("consistency", embedder, pictures))
 
     def _judge_identity(self, embedder: Embedder, parents: Parents) -> None:
@@ -271,7 +271,7 @@ class _Selection:
             column(parents.pictures, "sha256"),
         )
         # all pictures of a person, so that the means of the threshold are as steady as those of the scores
-        pictures = max(len(members) for members in scores.groups(own))
+        pictures = max(len(members) for members in groups(own))
         if alone := int(parents.alone[left].sum()):
             self.notes.append(
                 f"{alone} of {len(left)} variations are compared with the very pictures that they come from, the "

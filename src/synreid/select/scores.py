@@ -5,18 +5,19 @@ Pictures are read block by block, so that memory does not grow with their number
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from synreid.data.table import groups
 from synreid.features.detectors import Detector
 from synreid.features.embedders import Embedder, PixelEmbedder
 from synreid.features.ssim import ssim
 from synreid.quality.distribution import Reach
 from synreid.quality.neighbours import unit_length
 from synreid.stage.errors import UserError
+from synreid.stage.machine import cores
 from synreid.stage.progress import progress
 
 BLOCK = 128
@@ -91,7 +92,7 @@ def ssim_of_pairs(pictures: Pictures, pairs: np.ndarray, data_range: int = 255) 
         return place.stop - place.start
 
     places = [slice(start, min(start + BLOCK, len(pairs))) for start in range(0, len(pairs), BLOCK)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("SSIM", len(pairs), "pairs") as bar:
+    with ThreadPoolExecutor(cores()) as pool, progress("SSIM", len(pairs), "pairs") as bar:
         for done in pool.map(fill, places):
             bar.advance(done)
     return scores
@@ -183,13 +184,6 @@ def _finite(features: np.ndarray, embedder: Embedder) -> np.ndarray:
 
 def _blocks(pictures: Pictures) -> Iterator[np.ndarray]:
     return (np.asarray(pictures[start : start + BLOCK]) for start in range(0, len(pictures), BLOCK))
-
-
-def groups(persons: np.ndarray) -> list[np.ndarray]:
-    """Row numbers of each person, persons by name, rows in their order."""
-    _, index = np.unique(persons, return_inverse=True)
-    order = np.argsort(index, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(index[order])) + 1) if len(order) else []
 
 
 def _first_of_person(persons: np.ndarray) -> np.ndarray:

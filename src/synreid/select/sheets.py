@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from synreid.data.sheets import sheet
-from synreid.data.table import spread
+from synreid.data.table import groups, spread
 from synreid.select.policy import BEST, TOO_FEW, Policy
-from synreid.select.scores import groups
 
 KEPT_PERSONS, KEPT_PICTURES = 16, 10
 DISCARDED_EACH, DISCARDED_COLUMNS = 24, 12

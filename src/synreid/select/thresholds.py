@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from synreid.data.pixels import pixels
-from synreid.data.table import column, pick, rows
+from synreid.data.table import column, groups, pick, rows
 from synreid.features.detectors import Detector
 from synreid.features.embedders import Embedder
-from synreid.select.scores import embed, groups, pedestrian, to_other_mean, to_own_mean
+from synreid.select.scores import embed, pedestrian, to_other_mean, to_own_mean
 from synreid.stage.errors import UserError
 
 ACCEPT = 0.90  # share of real training pictures that the pedestrian rule must let through

@@ -17,8 +17,21 @@ def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
     """Write `values`: tensors, state dicts, numbers. Raises UserError where the disk is full."""
     held = io.BytesIO()  # torch reports a full disk in its own words, write_bytes as the error it is
     torch.save(values, held)
+    _remove_parts(path)
     with atomic_path(path) as temporary:
         temporary.write_bytes(held.getbuffer())
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove what `save_checkpoint` wrote, once the training is finished."""
+    path.unlink(missing_ok=True)
+    _remove_parts(path)
+
+
+def _remove_parts(path: Path) -> None:
+    """Remove what processes left that were killed as they wrote; the stage's lock sees to it that none is at work."""
+    for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+        part.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, restore: Callable[[dict[str, Any]], None]) -> None:

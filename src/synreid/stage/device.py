@@ -27,7 +27,9 @@ def use_bfloat16(device: torch.device, precision: str) -> bool:
     """Whether convolutions run in bfloat16: as `precision` says (`bf16`, `fp32`), or as the hardware can (`auto`)."""
     if precision != "auto":
         return precision == "bf16"
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
+    if device.type != "cuda":
+        return _cpu_has_bfloat16()
+    return torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 or V100 emulates it, slower than float32
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:

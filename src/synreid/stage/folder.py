@@ -22,6 +22,7 @@ RUN = "run.json"
 CONFIG = "config.yaml"
 LOCK = ".lock"
 HOLDER = ".holder"  # who holds the lock, in words; the lock's own file is emptied by whoever asks for it
+LEFT_OUT = "left out"  # of an option that a configuration does not have
 RECORD: dict[str, Any] = {
     **{"stage": str, "version": int, "fingerprint": str, "seconds": int | float},
     **{"config": dict, "named": dict, "inputs": dict, "outputs": dict},
@@ -128,19 +129,35 @@ class StageFolder:
         else:
             old = {**self.run.get("named", {}), **self.run.get("inputs", {}), "stage version": self.run.get("version")}
             new = {**self.named, **self.inputs, "stage version": self.version}
-            changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            changed = [key for key in {**old, **new} if old.get(key, LEFT_OUT) != new.get(key, LEFT_OUT)]
             if not changed:  # 40 and 40.0, as YAML reads it, have two fingerprints but are one number
                 self.fingerprint = self.run["fingerprint"]
                 return
-            shown = ", ".join(f"{key} was {old.get(key)} and is now {new.get(key)}" for key in changed[:3])
+            told = ((key, old.get(key, LEFT_OUT), new.get(key, LEFT_OUT)) for key in changed[:3])
+            shown = ", ".join(f"{key} was {before} and is now {after}" for key, before, after in told)
             difference = f"a {self.stage} run of another configuration ({shown})"
         raise UserError(f"{self.path} holds {difference}; name another folder, or remove this one to start afresh.")
 
     def finish(self, outputs: dict[str, Any] | None = None, **facts: Any) -> None:
         """Record that the stage is done; `outputs` maps a name to the fingerprint of what was made."""
-        seconds = self.run["seconds"] + time.monotonic() - self._start
-        self.run |= {"finished": now(), "seconds": round(seconds, 2), "outputs": plain(outputs or {}), **plain(facts)}
+        self._count_time()
+        seconds = round(self.run["seconds"], 2)
+        self.run |= {"finished": now(), "seconds": seconds, "outputs": plain(outputs or {}), **plain(facts)}
         write_json(self.path / RUN, self.run)
+
+    def keep_time(self, **facts: Any) -> None:
+        """Record the time so far, and `facts` on how far the stage is, for when the process is killed.
+
+        It belongs behind every checkpoint: what is done after the last one is done again, and timed again.
+        """
+        self._count_time()
+        self.run |= plain(facts)
+        write_json(self.path / RUN, self.run)
+
+    def _count_time(self) -> None:
+        reached = time.monotonic()
+        self.run["seconds"] += reached - self._start
+        self._start = reached
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -153,8 +170,7 @@ class StageFolder:
                 for name in (CONFIG, RUN):  # nothing was made, so what was asked may be corrected here
                     (self.path / name).unlink(missing_ok=True)
                 return
-            self.run["seconds"] += time.monotonic() - self._start  # time spent before a cut counts too
-            write_json(self.path / RUN, self.run)
+            self.keep_time()  # time spent before a cut counts too
         finally:
             self._lock.release()
 

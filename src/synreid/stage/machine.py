@@ -29,7 +29,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "cores": cores(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gib": round(found / 2**30, 1) if (found := _physical_memory()) else None,
         "gpu": _gpu_name(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -49,9 +49,9 @@ def memory() -> int | None:
     The group's limit is that of Linux's cgroups, version 2, which containers and batch systems set. None where the
     system does not say, as on Windows.
     """
-    if not hasattr(os, "sysconf"):
+    if (physical := _physical_memory()) is None:
         return None
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    found = [physical]
     own = Path("/proc/self/cgroup")
     groups = [line.removeprefix("0::/") for line in _lines(own) if line.startswith("0::/")]
     for group in groups:
@@ -59,6 +59,10 @@ def memory() -> int | None:
         limits = (_lines(folder / "memory.max") for folder in (place, *place.parents))
         found += [int(line) for lines in limits for line in lines if line.isdigit()]
     return min(found)
+
+
+def _physical_memory() -> int | None:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
 
 
 def _lines(path: Path) -> list[str]:
@@ -91,9 +95,14 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    package = Path(__file__).parent.parent
     try:
-        answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+        if Path(_git(package, "rev-parse", "--show-toplevel")) != package.parent.parent.resolve():
+            return None  # installed somewhere within another repository
+        return _git(package, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or None
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None
+
+
+def _git(place: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=place, capture_output=True, text=True, timeout=10).stdout.strip()

@@ -12,7 +12,7 @@ import numpy as np
 from synreid.study.arms import Arm
 from synreid.study.clustered import clustered_mcnemar, persons_interval
 from synreid.study.dose import dose_of, matched_control
-from synreid.study.jobs import COMPARED
+from synreid.study.jobs import COMPARED, MEASURES
 from synreid.study.query_scores import QueryScores, read_query_scores
 from synreid.study.statistics import (
     LEVEL,
@@ -24,7 +24,6 @@ from synreid.study.statistics import (
     seeds_needed,
 )
 
-SUMMARISED = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 SEEDS_FOR_A_CLAIM = 5
 PRECISION = 0.005  # half an interval's width that is fine enough for most: half a point
 
@@ -58,7 +57,7 @@ def summary_of(arms: Sequence[Arm], results: Sequence[dict[str, Any]]) -> list[d
     rows = []
     for arm in arms:
         row: dict[str, Any] = {"arm": arm.name}
-        for metric in SUMMARISED:
+        for metric in MEASURES:
             mean, deviation = mean_and_deviation(_values(results, arm.name, metric))
             row |= {f"{metric}_mean": mean, f"{metric}_sd": or_none(deviation)}
         rows.append(row)

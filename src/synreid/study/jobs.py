@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from synreid.reid.options import ReidOptions
-from synreid.stage.files import read_json
+from synreid.stage.files import expected_shape, read_json, write_json
 from synreid.stage.folder import RUN
 
 MEASURES = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 COMPARED = ("map", "rank1")  # those whose differences a study tells
+EVALUATED = "evaluated.json"  # how long the evaluation beside it took
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,16 @@ class Job:
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Train and evaluate, as far as that is not done yet, and return arm, seed, measures in [0, 1] and seconds."""
+    """Train and evaluate, as far as that is not done yet, and return arm, seed, measures in [0, 1] and seconds.
+
+    `seconds` are of the training, `evaluation_seconds` of the evaluation: None where nobody knows, or where the user's
+    own command is timed as a whole.
+    """
     from synreid.data.table import pick
     from synreid.reid.command import run_command
-    from synreid.reid.evaluate import evaluate_model
     from synreid.reid.train import train  # with PyTorch: seconds, which a finished study does not ask for
 
+    evaluation: float | None = None
     if job.command is not None:
         query, gallery = (pick(job.test, split=split) for split in ("query", "gallery"))
         real = job.real if job.real is not None else job.test.slice(0, 0)
@@ -52,6 +58,21 @@ def run_job(job: Job) -> dict[str, Any]:
     else:
         first, *others = (part for part in (job.real, job.made) if part is not None)
         train(first, others[0] if others else None, job.folder, job.options, job.labels, teacher=job.teacher)
-        summary = evaluate_model(job.folder, job.test).summary
+        summary, evaluation = _evaluate(job.folder, job.test)
     measures = {name: summary[name] for name in MEASURES}
-    return {"arm": job.arm, "seed": job.seed, **measures, "seconds": read_json(job.folder / RUN)["seconds"]}
+    seconds = {"seconds": read_json(job.folder / RUN)["seconds"], "evaluation_seconds": evaluation}
+    return {"arm": job.arm, "seed": job.seed, **measures, **seconds}
+
+
+def _evaluate(model: Path, test: pa.Table) -> tuple[dict[str, Any], float | None]:
+    """Return the evaluation's summary, and the seconds that it took when it was computed, None where nobody knows."""
+    from synreid.reid.evaluate import evaluate_model, read_evaluation
+
+    known, start = read_evaluation(model), time.monotonic()
+    summary = evaluate_model(model, test).summary
+    if known is None or known.summary.get("fingerprint") != summary["fingerprint"]:
+        write_json(model / EVALUATED, {"seconds": round(time.monotonic() - start, 2)})
+    if not (model / EVALUATED).exists():  # evaluated by `reid evaluate`, or before this was kept
+        return summary, None
+    with expected_shape(model / EVALUATED):
+        return summary, float(read_json(model / EVALUATED)["seconds"])

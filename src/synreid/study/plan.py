@@ -283,8 +283,13 @@ class _Work:
         return round((self.recipe.gan.kimg - self._begun_kimg()) * 1000 / self.recipe.gan.batch)
 
     def _begun_kimg(self) -> float:
-        lines = read_metrics(self.done.out / "gan") if self.done.out is not None else []
-        return max((line.get("kimg", 0.0) for line in lines), default=0.0)
+        """Return how far the generator's training is: at its checkpoint, whose time is known, or else by its curves."""
+        run = self.done.run("gan")
+        if run is None or self.done.out is None:
+            return 0.0
+        if isinstance(kept := run.get("kimg"), int | float):
+            return float(kept)
+        return max((line.get("kimg", 0.0) for line in read_metrics(self.done.out / "gan")), default=0.0)
 
     def _begun_gan(self) -> float | None:
         """Return seconds a step of a generator's training that was cut off."""

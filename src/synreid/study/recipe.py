@@ -142,7 +142,8 @@ class Recipe:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of re-ID training and of the draw of persons, the same in every arm."""
     command: str | None = None
-    """The user's own training command in place of SynReID's re-ID stage; see `synreid.reid.command`."""
+    """The user's own training command in place of SynReID's re-ID stage, with {seed} and {steps} in it; see
+    `synreid.reid.command`."""
     reference: Reference | None = None
     """Numbers that others have published for this question, to stand beside the result."""
 
@@ -159,6 +160,7 @@ class Recipe:
         self._check_labels()
         self._check_selections()
         self._check_arms()
+        self._check_command()
         if self.gan.gpus > 1:
             raise UserError(
                 f"recipe {self.name}: a study trains its generator on one device; train it before with gan train "
@@ -166,19 +168,10 @@ class Recipe:
             )
         if self.subset.fraction is not None and self.subset.identities is not None:
             raise UserError(f"recipe {self.name}: subset takes either a fraction or a number of identities, not both.")
-        if self.command is not None and (unfit := set(self.extra) & {*AUGMENTED, "shuffled-labels"}):
-            raise UserError(
-                f"recipe {self.name}: {sorted(unfit)[0]} is for our own training, not for command; leave one out."
-            )
         if self.variations is not None and self.gan.cfg == "dcgan":
             raise UserError(
                 f"recipe {self.name}: a generator of cfg dcgan has no style layers, which variations are made in; take "
                 "another gan.cfg."
-            )
-        if self.command is not None and self.variations is not None and "soft" in self.variations.arms:
-            raise UserError(
-                f"recipe {self.name}: soft labels are for our own training, not for command; leave soft out of "
-                "variations.arms."
             )
 
     @property
@@ -214,8 +207,31 @@ class Recipe:
                 f"recipe {self.name}: labels {named} are for our own training, not for command; leave one out."
             )
 
+    def _check_command(self) -> None:
+        if self.command is None:
+            return
+        if unfit := set(self.extra) & {*AUGMENTED, "shuffled-labels"}:
+            raise UserError(
+                f"recipe {self.name}: {sorted(unfit)[0]} is for our own training, not for command; leave one out."
+            )
+        if self.variations is not None and "soft" in self.variations.arms:
+            raise UserError(
+                f"recipe {self.name}: soft labels are for our own training, not for command; leave soft out of "
+                "variations.arms."
+            )
+        if lacking := [name for name in ("{steps}", "{seed}") if name not in self.command]:
+            raise UserError(
+                f"recipe {self.name}: command lacks {' and '.join(lacking)}; only {{steps}} tells a control of as many "
+                "steps from the arm real, and only {seed} the trainings of each of them from one another; give it both."
+            )
+
     def _check_arms(self) -> None:
         for arm in self.arms:
+            if arm.changes and self.command is not None:
+                raise UserError(
+                    f"recipe {self.name}: {next(iter(arm.changes))} is for our own training, not for command; leave "
+                    "one out."
+                )
             if arm == PersonArm(arm.persons):
                 raise UserError(
                     f"recipe {self.name}: an arm of arms differs in nothing from that of its amount; change something."

@@ -14,6 +14,7 @@ from synreid.invert.train import train_encoder
 from synreid.invert.vary import vary_persons
 from synreid.reid.train import training_rows
 from synreid.select.run import kept_rows, read_selection
+from synreid.stage.errors import UserError
 from synreid.stage.log import say
 from synreid.study.recipe import Variations
 
@@ -41,6 +42,8 @@ def variation_pools(
     """Make what the arms of `asked` need of the real training pictures `real`, in folders of `out`.
 
     `select` chooses among the pictures of a folder of variations and returns its own folder.
+    Raises UserError where no person has the largest amount, whose arm would be that of a smaller one under another
+    name; where only some persons have fewer, a note says how many.
     """
     real = training_rows(real)  # junk pictures do not show whom they name
     encoder = stage("encoder", lambda: train_encoder(real, generator, out / "encoder", asked.encoder))
@@ -58,15 +61,29 @@ def variation_pools(
         unchanged = dataclasses.replace(asked.vary, ways=("inversion",), images=max(asked.amounts), allow_fewer=True)
         folder = stage("inversions", lambda: vary_persons(generator, latents, out / "inversions", unchanged))
         tables["inversions"] = read_table(folder / TABLE)
+    for name, pool in tables.items():
+        _check_pool(name, pool, max(asked.amounts))
     notes = [note for name, pool in tables.items() if (note := _shortage(name, pool, max(asked.amounts), real))]
     for note in notes:
         say(note)
     return VariationPools(tables, selection, notes)
 
 
+def _check_pool(name: str, pool: pa.Table, amount: int) -> None:
+    most = max(map(len, rows_by_person(pool).values()), default=0)
+    if most < amount:
+        raise UserError(
+            f"variations.amounts has {amount}, but of {_words(name)} no person has more than {most}; lower it, or let "
+            "variations.vary make more and select keep more."
+        )
+
+
+def _words(name: str) -> str:
+    return "selected variations" if name == "selected" else name
+
+
 def _shortage(name: str, pool: pa.Table, most: int, real: pa.Table) -> str | None:
     """Return how many persons have fewer pictures in a pool than the largest amount takes; None where all have them."""
     found = rows_by_person(pool)
     short = sum(len(found.get(pid, ())) < most for pid in rows_by_person(real))
-    what = "selected variations" if name == "selected" else name
-    return f"{short} persons have fewer than {most} {what}; all they have are taken." if short else None
+    return f"{short} persons have fewer than {most} {_words(name)}; all they have are taken." if short else None

@@ -138,13 +138,10 @@ class StudyWork:
             self._calibrate(material)
         if recipe.amounts:
             persons = self._timed("persons", lambda: make_persons(generator, out / "persons", recipe.persons))
-            ways = {"persons": (out / "select", recipe.select)}
-            ways |= {f"persons-by-{name}": (out / f"select-by-{name}", way) for name, way in recipe.selections.items()}
-            for pool, (place, way) in ways.items():
-                selection = self._select(persons, material, place, way)
-                material.pools[pool] = kept_rows(read_table(persons / TABLE), read_selection(selection))
-                material.selections.append(selection)
-            self.times["selection"] = sum(read_json(place / RUN)["seconds"] for place, _ in ways.values())
+            self._take(material, "persons", persons, "selection", out / "select", recipe.select)
+            for name, way in recipe.selections.items():
+                place = out / f"select-by-{name}"
+                self._take(material, f"persons-by-{name}", persons, f"selection {name}", place, way)
         if recipe.variations is not None:
             made = variation_pools(
                 recipe.variations,
@@ -158,6 +155,12 @@ class StudyWork:
             material.selections.extend([made.selection] if made.selection is not None else [])
             self.notes += made.notes
         return material
+
+    def _take(self, material: Material, pool: str, persons: Path, title: str, out: Path, way: SelectOptions) -> None:
+        """Select into the folder `out`, by `title` among the times, and keep what is left as the arms' `pool`."""
+        selection = self._timed(title, lambda: self._select(persons, material, out, way))
+        material.pools[pool] = kept_rows(read_table(persons / TABLE), read_selection(selection))
+        material.selections.append(selection)
 
     def _select(self, persons: Path, material: Material, out: Path, way: SelectOptions) -> Path:
         """Select with a judge that has not seen the persons it is calibrated on."""
@@ -177,8 +180,8 @@ class StudyWork:
         unseen = [pid for pid in set(column(real, "pid")) if pid not in taught]
         options = dataclasses.replace(self.recipe.reid, through=material.resolution, seed=self.recipe.seeds[0])
         options = dataclasses.replace(options, pictures_each=None, triplet=0.0)  # which want many persons in a batch
-        judge = ReidEmbedder(train(learned, None, self.out / "reid" / "judge", options))
-        return judge, pick(real, pid=unseen), taught
+        model = self._timed("judge of selection", lambda: train(learned, None, self.out / "reid" / "judge", options))
+        return ReidEmbedder(model), pick(real, pid=unseen), taught
 
     def _calibrate(self, material: Material) -> None:
         """Measure what the scores of selection tell apart on this set; one that is too small for it gets a note."""
@@ -188,7 +191,10 @@ class StudyWork:
             judge, unseen, _ = self._judge(material) if self.recipe.select.identity else (None, material.real, set())
             detector, _ = pedestrian_judge(self.recipe.select)
             detectors = [detector] if detector is not None else []
-            calibrate(unseen, self.out / CALIBRATED, options, judge, detectors=detectors, realism=realism)
+            self._timed(
+                "calibration of selection",
+                lambda: calibrate(unseen, self.out / CALIBRATED, options, judge, detectors=detectors, realism=realism),
+            )
         except UserError as error:
             self.notes.append(f"What selection's scores tell apart was not measured: {error}")
 
@@ -220,7 +226,9 @@ class StudyWork:
             write_json(self.out / "results.json", [results[known] for known in sorted(results)])
 
         self.engine(jobs, log=self.out / WORKERS_LOG, started=started, finished=finished)
-        self.times["re-ID"] = round(sum(result["seconds"] for result in results.values()), 1)
+        for title, key in (("re-ID", "seconds"), ("re-ID evaluation", "evaluation_seconds")):
+            known = [result[key] for result in results.values() if result[key] is not None]
+            self.times |= {title: round(sum(known), 1)} if known else {}
         return [results[place] for place in range(len(jobs))]
 
     def _job(self, arm: Arm, seed: int, material: Material) -> Job:
@@ -282,6 +290,7 @@ class StudyWork:
             "pictures_real": self.counts.real(arm),
             "pictures_made": self._made_count(arm, material),
             "variations": arm.variations,
+            "pool": arm.pool if arm.augmented else None,
             "more_real": arm.more_real,
             "headline": arm == headline_arm(self.arms),
             "steps": self.counts.steps(arm),

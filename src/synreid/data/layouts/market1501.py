@@ -10,8 +10,8 @@ from synreid.data.layouts.entry import MADE_PICTURE, WRONG_NAME, WRONG_PLACE, En
 
 SPLITS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 # Person, camera, sequence, frame. As loose as the real sets need: Market-1501 has 24 names that end in .jpg.jpg,
-# and DukeMTMC-reID in the same folders has 0001_c2_f0046182.jpg.
-NAME = re.compile(r"(-1|\d+)_c(\d+)(?:s\d+)?(?:_f?(\d+))?(?:[_.].*)?\.\w+", re.IGNORECASE)
+# and DukeMTMC-reID in the same folders has 0001_c2_f0046182.jpg. A number too long for int64 is no frame.
+NAME = re.compile(r"(-1|\d+)_c(\d+)(?:s\d+)?(?:_f?(\d{1,18}))?(?:[_.].*)?\.\w+", re.IGNORECASE)
 JUNK = "-1"
 
 
