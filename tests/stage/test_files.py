@@ -24,6 +24,13 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.parametrize("name", ["x.json", "y/x.json"])
+def test_a_file_in_place_of_the_folder_is_one_sentence(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"x\.json cannot be written"):
+        write_json(tmp_path / "file" / name, {})
+
+
 @pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000, b"1" * 5000])
 def test_damaged_json_is_one_sentence(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(data)
