@@ -57,7 +57,9 @@ ROWS = {
     "osnet-thesis": Row("thesis", OSNET),
     "osnet-strong": Row("strong", OSNET),
     "osnet-strong-whole": Row("strong", {**OSNET, "epochs": 10}, fraction=1.0, seeds=(0,)),
-    "resnet50-thesis-whole": Row("thesis", {"pretrained": None, "height": 256, "width": 128, "epochs": 1}, 1.0, (0,)),
+    "resnet50-thesis-whole": Row(
+        "thesis", {"backbone": "resnet50", "pretrained": None, "height": 256, "width": 128, "epochs": 1}, 1.0, (0,)
+    ),
 }
 """The last one only shows that ResNet-50 at 256x128 learns: its 60 epochs are for a GPU."""
 

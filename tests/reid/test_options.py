@@ -17,14 +17,15 @@ from synreid.stage.errors import UserError
 
 def test_the_thesis_preset_is_layumis_baseline_at_batch_16():
     options = ReidOptions(**PRESETS["thesis"])
-    assert (options.backbone, options.size, options.embedding) == ("resnet50", (256, 128), 512)
+    assert (options.backbone, options.size, options.embedding) == ("resnet50.tv_in1k", (256, 128), 512)
     assert (options.lr, options.lr * options.backbone_lr_factor) == (0.05, 0.05 * 0.1)
     assert (options.epochs, options.epochs * options.step_at, options.batch) == (60, 40, 16)
 
 
 def test_the_strong_preset_is_the_bag_of_tricks():
     options = ReidOptions(**PRESETS["strong"])
-    assert (options.backbone, options.size, options.last_stride, options.neck) == ("resnet50", (256, 128), 1, "bnneck")
+    assert (options.backbone, options.size) == ("resnet50.tv_in1k", (256, 128))
+    assert (options.last_stride, options.neck) == (1, "bnneck")
     assert [options.epochs * part for part in (options.warm_up, *options.steps_at)] == pytest.approx([10, 40, 70])
     assert (options.batch // options.pictures_each, options.pictures_each) == (16, 4)
     assert (options.optimiser, options.lr, options.backbone_lr_factor) == ("adam", 3.5e-4, 1.0)

@@ -30,7 +30,7 @@ def test_options_reach_their_stages() -> None:
         128,
         2.0,
         401,
-        "resnet50",
+        "resnet50.tv_in1k",
     )
     assert recipe.amounts[-3:] == (280, 300, 320)
     assert recipe.select.ssim_range == 4095

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import yaml
 
 from synreid.data.scan import open_data
 from synreid.data.table import pick
+from synreid.features import registry
 from synreid.generate.options import GanOptions
 from synreid.generate.train import train_gan
 from synreid.reid import train as reid_training
@@ -214,6 +216,35 @@ def test_generator_that_saw_a_test_picture_stops_the_study(
     gan = train_gan(leaky, tmp_path / "gan", dataclasses.replace(tiny_options, kimg=0.016))
     with pytest.raises(UserError, match=r"learned from .*\.jpg, a test picture"):
         run_study(write_recipe(tmp_path), tiny_street, tmp_path / "out", gan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"select": {"detector": "yolov4-tiny"}}, "yolov4-tiny"),
+        ({"selections": {"other": {"detector": "yolov4-tiny"}}}, "yolov4-tiny"),
+        ({"baselines": {"strong": {"backbone": "resnet19"}}}, "'resnet19' is not a timm network"),
+        ({"baselines": {"strong": {"pretrained": "timm"}}}, "pretrained weights of resnet18 could not be downloaded"),
+    ],
+)
+def test_networks_that_cannot_be_had_stop_the_study_before_the_generator(
+    changes: dict[str, object],
+    said: str,
+    tiny_street: Path,
+    tmp_path: Path,
+    write_recipe: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    create = timm.create_model
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path))  # which holds none
+    monkeypatch.setattr(registry.pooch, "retrieve", no_network)
+    monkeypatch.setattr(timm, "create_model", lambda *a, **k: no_network() if k.get("pretrained") else create(*a, **k))
+    monkeypatch.setattr("synreid.study.work.train_gan", lambda *_: pytest.fail("the generator was begun"))
+    with pytest.raises(UserError, match=said):
+        run_study(write_recipe(tmp_path, **changes), tiny_street, tmp_path / "out")
 
 
 def test_more_persons_than_selection_leaves_is_refused(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -53,9 +55,13 @@ class PixelBatches:
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
     """Turn [B, H, W, 3] in 0 to 255 into [B, 3, H, W] of ImageNet's mean and deviation, channels last in memory."""
-    mean = torch.tensor(MEAN, device=pictures.device)
-    scale = 1 / torch.tensor(STD, device=pictures.device)
+    mean, scale = _statistics(pictures.device)
     return ((pictures.to(torch.float32) - mean) * scale).permute(0, 3, 1, 2)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(MEAN, device=device), 1 / torch.tensor(STD, device=device)
 
 
 def flip_and_crop(pictures: torch.Tensor, draw: np.random.Generator, options: ReidOptions) -> torch.Tensor:

@@ -26,7 +26,8 @@ from synreid.stage.folder import read_run
 from synreid.stage.progress import progress
 
 BLOCK = 1024  # pictures prepared at a time, so that a gallery never lies in memory as a whole
-BATCH_PIXELS = 600_000  # of one batch: 130 pictures of 96x48, 18 of 256x128
+BATCH_PIXELS = 600_000  # of one batch on a CPU: 130 pictures of 96x48, 18 of 256x128
+ON_GPU = 32  # times as many: fewer would be waiting for their launch
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ def load_model(folder: Path, device: str = "auto") -> ReidModel:
     return ReidModel(network, options, precision, where, model_mark(folder))
 
 
+def batch_size(model: ReidModel) -> int:
+    """Return how many pictures go through the network at a time."""
+    pixels_at_a_time = BATCH_PIXELS * (1 if model.device.type == "cpu" else ON_GPU)
+    return max(8, pixels_at_a_time // (model.options.height * model.options.width))
+
+
 @torch.inference_mode()
 def embed(model: ReidModel, pictures: np.ndarray, flip: bool | None = None) -> np.ndarray:
     """Return features, float32 [N, D], of uint8 pictures [N, H, W, 3] of the network's size; raw, not of unit length.
@@ -89,7 +96,7 @@ def embed(model: ReidModel, pictures: np.ndarray, flip: bool | None = None) -> n
     if pictures.shape[1:] != (*model.options.size, 3):
         raise ValueError(f"pictures are {pictures.shape[1:]}, but the model takes {(*model.options.size, 3)}")
     flip = model.options.flip_test if flip is None else flip
-    size = max(8, BATCH_PIXELS // (pictures.shape[1] * pictures.shape[2]))
+    size = batch_size(model)
     out = np.empty((len(pictures), model.network.embedding), dtype=np.float32)
     for start in range(0, len(pictures), size):
         block = torch.from_numpy(np.ascontiguousarray(pictures[start : start + size])).to(model.device)

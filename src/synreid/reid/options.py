@@ -304,8 +304,9 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+RESNET50 = "resnet50.tv_in1k"  # torchvision's weights, which both baselines start from; timm's plain name has others
 _STRONG: dict[str, Any] = {
-    "backbone": "resnet50",
+    "backbone": RESNET50,
     "pretrained": "timm",
     "last_stride": 1,
     "neck": "bnneck",
@@ -333,7 +334,7 @@ _STRONG: dict[str, Any] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "thesis": {
-        "backbone": "resnet50",
+        "backbone": RESNET50,
         "pretrained": "timm",
         "height": 256,
         "width": 128,

@@ -169,14 +169,14 @@ def learn(
     parts = losses if len(losses) > 1 else {}
     facts = {"loss": loss, **parts, "wrong": wrong_answers(logits.detach(), probabilities)}
     means = world.mean(torch.stack([fact.detach() for fact in facts.values()]))
-    values = dict(zip(facts, means.tolist(), strict=True))
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    values = dict(zip(facts, means.tolist(), strict=True))  # behind backward, since a GPU is waited for here
     if not np.isfinite(values["loss"]):  # on one device or another: all of them stop here
         raise UserError(
             f"the loss is {values['loss']} at step {state.step + 1} of {total}; start again with a lower learning rate "
             f"(lr is {options.lr})" + (" or with precision fp32." if precision != "fp32" else ".")
         )
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
     world.average(state.by_part())
     state.optimiser.step()
     state.step += 1

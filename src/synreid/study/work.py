@@ -22,6 +22,7 @@ from synreid.generate.sample import StyleSampler
 from synreid.generate.train import train_gan
 from synreid.label.names import TAUGHT
 from synreid.quality.origin import origin_auc
+from synreid.reid.backbone import build
 from synreid.reid.embed import ReidEmbedder
 from synreid.reid.options import ReidOptions
 from synreid.reid.train import train
@@ -82,6 +83,7 @@ class StudyWork:
 
     def run(self) -> dict[str, Any]:
         """Return what the study found, as `study.json` holds it; what is finished in the folder is not run again."""
+        self._check_networks()
         material = self._material()
         if self.recipe.command is not None:
             self.notes.append(
@@ -109,6 +111,16 @@ class StudyWork:
             "notes": self.notes,
             "times": self.times,
         }
+
+    def _check_networks(self) -> None:
+        """Raise UserError for networks, or weights, that cannot be had hours later either; downloads stay cached."""
+        recipe = self.recipe
+        if recipe.selects:
+            for way in (recipe.select, *recipe.selections.values()):
+                pedestrian_judge(way)
+        if recipe.command is None:
+            for model in (recipe.reid, *recipe.baselines.values()):
+                build(model, classes=2)
 
     def _material(self) -> Material:
         recipe, out = self.recipe, self.out
