@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +20,56 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from clock import timed
+from reid_loop import TO_REACH, noise
 from synreid.data.scan import open_data
 from synreid.data.table import pick
 from synreid.reid.batches import normalise
-from synreid.reid.embed import BATCH_PIXELS, ReidModel, embed_table, load_model
+from synreid.reid.embed import ReidModel, batch_size, embed_table, load_model
 from synreid.stage.device import autocast
 from synreid.stage.files import write_json
 from synreid.stage.log import say
 from synreid.stage.machine import machine
 
-TO_REACH = 0.92
 PARTS = 10
 
 
 @torch.inference_mode()
-def network_alone(model: ReidModel, pictures: int) -> None:
-    """Embed about as many pictures of one fixed batch."""
-    height, width = model.options.size
-    size = max(8, BATCH_PIXELS // (height * width))
-    draw = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (size, height, width, 3), dtype=np.uint8))
-    batch = normalise(draw).contiguous(memory_format=torch.channels_last)
+def network_alone(model: ReidModel, pictures: int, batch: torch.Tensor) -> None:
+    """Embed about as many pictures by feeding one `fixed_batch` again and again."""
     with autocast(model.device, model.precision):
-        for _ in range(-(-pictures // size)):
+        for _ in range(-(-pictures // len(batch))):
             model.network.embed(batch)
             if model.options.flip_test:
                 model.network.embed(batch)
 
 
+def fixed_batch(model: ReidModel, size: int) -> torch.Tensor:
+    """Return `size` random pictures on the model's device, as its network takes them, float32 [B, 3, H, W]."""
+    drawn = torch.from_numpy(noise(size, model.options.size, seed=0)).to(model.device)
+    return normalise(drawn).contiguous(memory_format=torch.channels_last)
+
+
 def measured(model: ReidModel, table: pa.Table) -> dict[str, Any]:
     """Embed the pictures of `table` by parts, each twice, and return what one model reached."""
-    network_alone(model, 500)
+    batch = fixed_batch(model, batch_size(model))
+    network_alone(model, 500, batch)
     taken: dict[str, list[float]] = {"first": [], "again": [], "alone": []}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["SYNREID_CACHE"] = cache
         for part in range(PARTS):
             rows = table.take(np.arange(part, len(table), PARTS))
             for name in ("first", "again"):
-                start = time.perf_counter()
-                embed_table(model, rows)
-                taken[name].append(time.perf_counter() - start)
-            start = time.perf_counter()
-            network_alone(model, len(rows))
-            taken["alone"].append(time.perf_counter() - start)
+                taken[name].append(timed(lambda rows=rows: embed_table(model, rows), model.device))  # type: ignore[misc]
+            alone = timed(lambda rows=rows: network_alone(model, len(rows), batch), model.device)  # type: ignore[misc]
+            taken["alone"].append(alone)
     found: dict[str, Any] = {
         "backbone": model.options.backbone,
         "size": list(model.options.size),
         "through": model.options.through,
         "flip_test": model.options.flip_test,
         "precision": model.precision,
+        "device": model.device.type,
     }
     for name in ("first", "again"):
         ratios = np.array(taken["alone"]) / np.array(taken[name])
@@ -87,13 +88,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, nargs="+", required=True)
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--out", type=Path, default=Path("results/speed/embedding.json"))
     given = parser.parse_args()
     table = pick(open_data(given.data), split=("query", "gallery"))
     result = {
         "asked": f"embed query and gallery at {TO_REACH} of the rate of the network alone",
         "pictures": len(table),
-        "models": [measured(load_model(folder), table) for folder in given.models],
+        "models": [measured(load_model(folder, given.device), table) for folder in given.models],
         "command": "python benchmarks/embedding.py --data PATH --models FOLDER ...",
         "machine": machine(),
     }

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
+from synreid.data.scan import open_data
+from synreid.data.street.options import StreetOptions
+from synreid.data.street.write import draw_street
 from synreid.generate.augment import transforms_of
 from synreid.generate.feed import Feed
 from synreid.generate.options import GanOptions
@@ -25,6 +30,7 @@ from synreid.stage.world import World
 RESULTS = Path(__file__).parent.parent.parent / "results" / "gpu"
 PICTURES = 1024  # random ones, that a loop without a folder trains on
 SEED = 0
+SAME = ("gpu", "versions", "cuda", "cudnn")  # what must not change in the midst of a measurement of speed or error
 
 
 def parser(description: str | None, name: str) -> argparse.ArgumentParser:
@@ -39,20 +45,21 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
 class Result:
     """A JSON file that is written after each row, so that a run that was cut off goes on where it stopped.
 
-    It goes on only if the same was asked of the same GPU and versions; a finished one is made anew.
+    It goes on only if the same was asked, and those entries of the machine are the same that `same` names; others, such
+    as its memory or the commit, may differ, and the machines of earlier rows are kept. A finished one is made anew.
     """
 
-    def __init__(self, path: Path, what: str, command: str, asked: dict[str, Any]) -> None:
+    def __init__(self, path: Path, what: str, command: str, asked: dict[str, Any], same: Sequence[str] = SAME) -> None:
         self.path = path
-        versions = {**machine(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-        head = {"what": what, "command": command, "asked": asked, "seed": SEED, "machine": versions}
+        head = {"what": what, "command": command, "asked": asked, "seed": SEED, "machine": versions()}
         self.head: dict[str, Any] = plain(head)
         self.values: list[dict[str, Any]] = []
         if path.exists():
             before = read_json(path)
-            same = all(before.get(key) == self.head[key] for key in ("asked", "machine"))
-            if same and not before["finished"]:
+            alike = all(before["machine"].get(key) == self.head["machine"].get(key) for key in same)
+            if alike and before.get("asked") == self.head["asked"] and not before["finished"]:
                 self.values = before["values"]
+                self.head["earlier_machines"] = [*before.get("earlier_machines", []), before["machine"]]
                 say(f"going on after {len(self.values)} rows of {path.name}")
 
     def has(self, **key: Any) -> bool:
@@ -70,6 +77,18 @@ class Result:
 
     def _write(self, finished: bool, **facts: Any) -> None:
         write_json(self.path, {**self.head, **facts, "finished": finished, "values": self.values})
+
+
+def versions() -> dict[str, Any]:
+    """Return what a result was made on, CUDA and cuDNN included."""
+    return {**machine(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+
+
+def embedded_set(place: Path) -> pa.Table:
+    """Return a picture table of the embedded set, drawn into `place`, to try a run with: 6 persons, and 2 to test."""
+    if not place.exists():
+        draw_street(place, StreetOptions(persons=6, test_persons=2, pictures=4))
+    return open_data(place)
 
 
 class Loop(_Training):

@@ -23,7 +23,6 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -35,8 +34,10 @@ from packaging.version import parse as parse_version
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent.parent))
 from common import SEED, Loop, Result, parser, table
 
+from clock import timed, wait
 from synreid.generate.generator import Generator
 from synreid.generate.options import GAN_PRESETS, GanOptions
 from synreid.generate.sample import StyleSampler, to_uint8
@@ -147,21 +148,6 @@ def kinds(options: GanOptions) -> Counter[tuple[bool, bool]]:
         (step % options.r1_every == 0, bool(options.pl_weight) and step % options.pl_every == 0)
         for step in range(CYCLE)
     )
-
-
-def timed(function: Callable[[], Any], device: torch.device) -> float:
-    """Return the seconds that a call takes, the GPU's work included."""
-    wait(device)
-    start = time.perf_counter()
-    function()
-    wait(device)
-    return time.perf_counter() - start
-
-
-def wait(device: torch.device) -> None:
-    """Wait until the GPU has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def training(one: Contender, device: torch.device, repeats: int) -> dict[str, Any]:

@@ -4,12 +4,14 @@
     python benchmarks/gpu/train_on_market.py --data MARKET --cfg stylegan3-r --minutes 9
 
 128x64, the paper's configuration but for at most 256 channels (R: 512), so that a packed training fits 60 MiB. Only the
-training split is learned from. Every 100 kimg the generator is measured with 50,000 samples against all training
-pictures: FID where Inception's weights are at hand, else the distance on the features that are, under its own name.
-After `--minutes` the training stops, and the same command goes on with it: from the checkpoint in its folder, which
-loses nothing, or, where only the packed folder was brought along, from that (see `pack.py` for what it loses). Both are
-kept up to date while it trains, so a run that is killed loses a minute. They hold weights learned from real people:
-keep them out of the repository. Once StyleGAN2 is as good as it gets, train StyleGAN3-R.
+training split is learned from, and MARKET need hold no more than its folder bounding_box_train. Every 100 kimg, but not
+before the first step, the generator is measured with 50,000 samples against all training pictures: FID where
+Inception's weights are at hand, else the distance on the features that are, under its own name.
+After `--minutes` the training stops, and before a snapshot whose measure would end later than that, going by how long
+the last one took. The same command goes on with it: from the checkpoint in its folder, which loses nothing, or, where
+only the packed folder was brought along, from that (see `pack.py` for what it loses). Both are kept up to date while it
+trains, so a run that is killed loses a minute. They hold weights learned from real people: keep them out of the
+repository. Once StyleGAN2 is as good as it gets, train StyleGAN3-R.
 
 Without a GPU: `--device cpu --tiny`, on pictures of the embedded set.
 """
@@ -26,25 +28,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from common import RESULTS, SEED, table
-from pack import LOSES, Pack, curve, size_mib
+from common import RESULTS, SEED, embedded_set, table, versions
+from pack import LOSES, Pack, curve
+from parts import size_mib
 
 from synreid.data.scan import open_data
-from synreid.data.street.options import StreetOptions
-from synreid.data.street.write import draw_street
 from synreid.data.table import pick
 from synreid.generate import train
 from synreid.generate.options import GAN_PRESETS, GanOptions
 from synreid.generate.place import GENERATOR
+from synreid.generate.quality import Measurement
+from synreid.generate.sample import StyleSampler
 from synreid.generate.state import State
 from synreid.quality.metrics import frechet_name
 from synreid.stage.device import choose_device
 from synreid.stage.files import write_json
 from synreid.stage.log import say
-from synreid.stage.machine import machine
 
 CFGS = ("stylegan2", "stylegan3-r")
 SETTINGS: dict[str, Any] = {
@@ -71,6 +72,7 @@ class Session:
         self.began = time.monotonic()
         self.first: int | None = None  # step
         self.earlier = pack.sessions
+        self.measure_seconds = self.earlier[-1]["measure_seconds"] if self.earlier else given.measure_seconds
 
     def keep(self, state: State) -> None:
         """Write pack and result."""
@@ -83,18 +85,28 @@ class Session:
         first = step if self.first is None else self.first
         kimg = [round(number * self.options.batch / 1000, 2) for number in (first, step)]
         seconds = round(time.monotonic() - self.began, 1)
-        versions = {**machine(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-        return {"went_on_from": self.origin, "kimg": kimg, "seconds": seconds, "machine": versions}
+        measure = {"measure_seconds": round(self.measure_seconds, 1)}
+        return {"went_on_from": self.origin, "kimg": kimg, "seconds": seconds, **measure, "machine": versions()}
+
+    def over(self, training: train._Training) -> bool:
+        """Whether to stop before the next step: the time is over, or there is none for the measure behind it.
+
+        A session's own first step is always taken, so that a measure longer than a session does not stop them all.
+        """
+        left = self.began + 60 * self.given.minutes - time.monotonic()
+        step = training.state.step + 1
+        measured = step % training.snap_steps == 0 or step == training.total
+        return left < 0 or (measured and step - 1 != self.first and left < self.measure_seconds)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Within this, a training is kept and stopped by this session."""
-        step, save, deadline = train._Training._step, State.save, self.began + 60 * self.given.minutes
+        step, save, measure = train._Training._step, State.save, Measurement._measured
 
         def in_time(training: train._Training) -> dict[str, float]:
             if self.first is None:
                 self.first = training.state.step
-            if time.monotonic() > deadline:
+            if self.over(training):
                 training.state.save(training.folder.path / train.CHECKPOINT)
                 raise OutOfTimeError
             return step(training)
@@ -103,13 +115,23 @@ class Session:
             save(state, path)
             self.keep(state)
 
+        def measured(measurement: Measurement, sampler: StyleSampler, kimg: float) -> dict[str, Any]:
+            if not kimg:  # of random weights
+                return {}
+            start = time.monotonic()
+            values = measure(measurement, sampler, kimg)
+            self.measure_seconds = time.monotonic() - start
+            return values
+
         train._Training._step = in_time  # type: ignore[method-assign, assignment]
         State.save = kept  # type: ignore[method-assign, assignment]
+        Measurement._measured = measured  # type: ignore[method-assign]
         train.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
         try:
             yield
         finally:
             train._Training._step, State.save = step, save  # type: ignore[method-assign]
+            Measurement._measured = measure  # type: ignore[method-assign]
 
     def write(self, finished: bool) -> None:
         """Write the result so far."""
@@ -129,7 +151,7 @@ class Session:
                 "pack_mib": round(size_mib(self.pack.folder), 1) if self.pack.exists else None,
                 "thesis": "FID 9.29, StyleGAN3-R after 3,440 kimg, with test pictures in its training data",
                 "seed": SEED,
-                "machine": self.pack.sessions[-1]["machine"] if self.pack.sessions else machine(),
+                "machine": self.pack.sessions[-1]["machine"] if self.pack.sessions else versions(),
             },
         )
 
@@ -154,20 +176,17 @@ def asked(cfg: str, device: str, tiny: bool) -> GanOptions:
 
 def pictures(given: argparse.Namespace) -> pa.Table:
     """Return the training pictures."""
-    if given.tiny:
-        place = RUNS / "street"
-        if not place.exists():
-            draw_street(place, StreetOptions(persons=6, test_persons=2, pictures=4))
-        return pick(open_data(place), split="train")
-    return pick(open_data(given.data), split="train")
+    found = embedded_set(RUNS / "street") if given.tiny else open_data(given.data, needs=("train",))
+    return pick(found, split="train")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of Market-1501")
+    parser.add_argument("--data", type=Path, help="folder of Market-1501, of which bounding_box_train is enough")
     parser.add_argument("--cfg", choices=CFGS, default=CFGS[0])
     parser.add_argument("--minutes", type=float, default=9.0, help="when to stop, measured from the start")
+    parser.add_argument("--measure-seconds", type=float, default=120.0, help="a measure's, until one has been taken")
     parser.add_argument("--run", type=Path, help=f"folder of the training (default {RUNS}/market-CFG)")
     parser.add_argument("--pack", type=Path, help=f"the packed folder (default {RUNS}/market-CFG-pack)")
     parser.add_argument("--pack-mib", type=float, default=60.0, help="the packed weights may have, in all")
@@ -205,8 +224,9 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"stopped after {given.minutes:g} minutes; the same command goes on")
     session.write(finished=(given.run / GENERATOR).exists())
     print(shown(curve(given.run)))
-    last = pack.sessions[-1]
-    print(f"from {last['kimg'][0]:g} to {last['kimg'][1]:g} kimg in {last['seconds']:.0f} s, measures included")
+    if pack.sessions:
+        last = pack.sessions[-1]
+        print(f"from {last['kimg'][0]:g} to {last['kimg'][1]:g} kimg in {last['seconds']:.0f} s, measures included")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from synreid.data.table import column, pick
 from synreid.generate import filtered_lrelu as rectifier
 from synreid.generate.options import GanOptions
 from synreid.generate.state import new_state
@@ -18,7 +22,7 @@ from synreid.stage.files import read_json, write_json
 
 SCRIPTS = Path(__file__).parent.parent.parent / "benchmarks" / "gpu"
 CPU = torch.device("cpu")
-NAMES = ("common", "pack", "right_on_cuda", "generator_throughput", "train_on_market")
+NAMES = ("common", "parts", "pack", "right_on_cuda", "generator_throughput", "train_on_market")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,26 @@ def test_a_result_that_was_cut_off_goes_on_and_a_finished_one_begins_anew(
     assert not result().has(row=1)
 
 
+def test_a_result_goes_on_after_a_restart_but_not_on_another_gpu(
+    scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = scripts["common"]
+    first = {"gpu": "A", "versions": {"torch": "2"}, "memory_gib": 128.0, "commit": "abc", "platform": "Linux 1"}
+
+    def result(same: tuple[str, ...] = common.SAME, **changed: Any) -> Any:
+        monkeypatch.setattr(common, "machine", lambda: {**first, **changed})
+        return common.Result(tmp_path / "result.json", "what", "command", {}, same)
+
+    result().add({"row": 1})
+    again = result(memory_gib=127.9, commit="def", platform="Linux 2")
+    assert again.has(row=1)
+    again.add({"row": 2})
+    assert [one["commit"] for one in read_json(tmp_path / "result.json")["earlier_machines"]] == ["abc"]
+    assert not result(versions={"torch": "3"}).has(row=1)
+    assert not result(gpu="B").has(row=1)
+    assert result(same=(), gpu="B").has(row=1)
+
+
 @pytest.fixture
 def trained(scripts: dict[str, Any]) -> tuple[GanOptions, Any]:
     """The state of a tiny training after four steps."""
@@ -98,12 +122,39 @@ def test_a_packed_training_goes_on_where_it_was(
         found = getattr(again, name).state_dict()
         for key, value in getattr(state, name).state_dict().items():
             torch.testing.assert_close(found[key], value, rtol=2**-11, atol=1e-7)
+    for parameter, moments in again.adam_g.state.items():
+        assert moments["exp_avg_sq"].stride() == parameter.stride()
     for number, moments in state.adam_g.state_dict()["state"].items():
         mean = moments["exp_avg_sq"].flatten(1).mean(1) if moments["exp_avg_sq"].ndim > 1 else moments["exp_avg_sq"]
         kept = again.adam_g.state_dict()["state"][number]["exp_avg_sq"]
         torch.testing.assert_close(kept.flatten(1).mean(1) if kept.ndim > 1 else kept, mean)
     assert back.sessions == [{"seconds": 1}]
     assert read_json(tmp_path / "again" / "run.json")["finished"] is None
+
+
+def test_a_pack_whose_writing_was_cut_off_is_the_one_before(
+    scripts: dict[str, Any], trained: tuple[GanOptions, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, state = trained
+    write_json(tmp_path / "run" / "run.json", {"stage": "gan"})
+    pack = scripts["pack"].Pack(tmp_path / "pack", whole_mib=1, part_mib=0.02)
+    pack.write(state, tmp_path / "run")
+    kept = {path.name for path in (tmp_path / "pack").iterdir()}
+    state.step += 1
+
+    def cut_off(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(scripts["pack"], "write_json", cut_off)
+        pack.write(state, tmp_path / "run")
+    assert kept < {path.name for path in (tmp_path / "pack").iterdir()}
+    pack.read(tmp_path / "again", options)
+    again, _ = new_state(options, None, CPU)
+    again.load(tmp_path / "again" / CHECKPOINT)
+    assert again.step == state.step - 1
+    pack.write(state, tmp_path / "run")
+    assert len({path.name for path in (tmp_path / "pack").iterdir()}) == len(kept)
 
 
 def test_a_pack_that_would_be_too_large_or_has_lost_a_file_is_refused(
@@ -115,8 +166,8 @@ def test_a_pack_that_would_be_too_large_or_has_lost_a_file_is_refused(
     with pytest.raises(UserError, match=r"but the pack may hold 0\.01"):
         pack.check(options)
     pack.write(state, tmp_path / "run")
-    next((tmp_path / "pack").glob("weights-2-*.safetensors")).unlink()
-    with pytest.raises(UserError, match="lacks weights-2-of-"):
+    next((tmp_path / "pack").glob("weights-4-2-*.safetensors")).unlink()
+    with pytest.raises(UserError, match="lacks weights-4-2-of-"):
         pack.read(tmp_path / "again", options)
 
 
@@ -125,6 +176,39 @@ def test_what_is_trained_on_market_fits_a_pack(cfg: str, scripts: dict[str, Any]
     given = scripts["train_on_market"].parse(["--data", "MARKET", "--cfg", cfg])
     options = scripts["train_on_market"].asked(cfg, "cpu", tiny=False)
     scripts["pack"].Pack(tmp_path, given.pack_mib, given.part_mib).check(options)
+
+
+def test_a_training_stops_before_a_measure_that_there_is_no_time_for(
+    scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = scripts["train_on_market"]
+    monkeypatch.setattr(market, "time", SimpleNamespace(monotonic=lambda: now))
+    now = 100.0
+    given = Namespace(minutes=2.0, measure_seconds=30.0)
+    session = market.Session(given, None, tmp_path, scripts["pack"].Pack(tmp_path, 1, 1), "random weights")
+    session.first = 0
+
+    def stops(step: int) -> bool:
+        return bool(session.over(SimpleNamespace(state=SimpleNamespace(step=step), snap_steps=10, total=25)))
+
+    now = 189.0  # 31 of the 120 seconds are left
+    assert not any(stops(step) for step in range(25))
+    now = 191.0
+    assert [step for step in range(25) if stops(step)] == [9, 19, 24]  # measures follow the steps to 10, 20 and 25
+    session.first = 9
+    assert not stops(9)
+    now = 221.0
+    assert stops(3)
+
+
+def test_a_generator_learns_from_a_lone_training_split(
+    scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNREID_CACHE", str(tmp_path / "cache"))
+    whole = scripts["common"].embedded_set(tmp_path / "street")
+    shutil.copytree(tmp_path / "street" / "bounding_box_train", tmp_path / "alone" / "bounding_box_train")
+    found = scripts["train_on_market"].pictures(Namespace(tiny=False, data=tmp_path / "alone"))
+    assert column(found, "sha256").tolist() == column(pick(whole, split="train"), "sha256").tolist()
 
 
 @pytest.mark.slow
@@ -150,4 +234,4 @@ def test_training_goes_on_from_the_pack_alone(
     result = read_json(tmp_path / "result.json")
     assert result["finished"]
     assert [session["went_on_from"] for session in result["sessions"]] == ["random weights", "the pack"]
-    assert [one["kimg"] for one in result["values"]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [one["kimg"] for one in result["values"]] == pytest.approx([0.1, 0.2, 0.3, 0.4])

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synreid.generate.feed import Feed
 from synreid.generate.options import GanOptions
@@ -50,3 +54,27 @@ def test_styles_are_mixed_as_often_as_asked(tiny_options: GanOptions) -> None:
     cut = source.round(0, 0).cut
     assert 150 < int((cut < 6).sum()) < 250
     assert set(cut.tolist()) == {1, 2, 3, 4, 5, 6}
+
+
+def test_copies_to_a_gpu_are_not_waited_for(tiny_options: GanOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    waits: list[bool] = []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            where = (kwargs or {}).get("device")
+            if func is torch.ops.aten._to_copy.default and where is not None and where.type == "cuda":
+                known = any(args[0] is one for one in pinned)
+                waits.append(not (known and (kwargs or {}).get("non_blocking")))
+            return func(*args, **(kwargs or {}))
+
+    monkeypatch.setattr(Tensor, "pin_memory", lambda x: (pinned.append(x), x)[1])  # cannot be had without a GPU
+    source = feed(dataclasses.replace(tiny_options, batch_gpu=4))
+    source.device = torch.device("cuda")
+    with FakeTensorMode(allow_non_fake_inputs=True), Copies():
+        one = source.round(3, 1)
+    assert waits == [False] * 7
+    for name in ("real", "real_classes", "z", "noise", "classes", "cut"):
+        assert getattr(one, name).device.type == "cuda"

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synreid.generate import filtered_lrelu as module
 from synreid.generate.banded import Taps, Way, filtered
 from synreid.generate.filtered_lrelu import Resampling, filtered_lrelu
+from synreid.generate.network import new_generator
+from synreid.generate.options import GanOptions
 from synreid.generate.resample import LowPass, down_matrix, separable_parts, up_matrix
 
 UP, DOWN, H, W = 2, 2, 11, 7
@@ -152,3 +161,70 @@ def test_it_has_every_further_derivative() -> None:
     x = torch.randn(1, 2, H, W, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(run, x, fast_mode=True)
     assert torch.autograd.gradgradcheck(lambda z: run(z).square(), x, fast_mode=True)
+
+
+class Products(TorchDispatchMode):
+    """Counts the products of matrices by their number format and what float32 ones would be computed in on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[tuple[torch.dtype, str]] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten.bmm.default:
+            self.seen[args[0].dtype, torch.backends.cuda.matmul.fp32_precision] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def bfloat16_on_cuda() -> Iterator[None]:
+    """What autocast does on a GPU; `torch.autocast` itself does nothing where there is none."""
+    before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", before[0])
+        torch.set_autocast_dtype("cuda", before[1])
+
+
+def on_cuda(module: nn.Module) -> None:
+    """Put fake parameters and buffers of a GPU in place of a module's own."""
+    for part in module.modules():
+        for name, value in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(torch.empty(value.shape, device="cuda")))
+        for name, value in list(part.named_buffers(recurse=False)):
+            setattr(part, name, torch.empty(value.shape, device="cuda", dtype=value.dtype))
+
+
+def test_bfloat16_stays_bfloat16_under_a_gpus_autocast() -> None:
+    options = GanOptions(cfg="stylegan3-r", height=16, width=8, cmax=8, cbase=128, w_dim=8)
+    generator = new_generator(options)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_cuda(generator)
+        w = torch.empty(2, generator.num_ws, 8, device="cuda")
+        x = generator.input(w[:, 0])
+        with bfloat16_on_cuda(), Products() as products:
+            for layer in generator.layers:
+                x = layer(x, w[:, 1])
+                assert x.dtype == torch.bfloat16
+    assert {kind for kind, _ in products.seen} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(("tf32", "precision"), [(True, "tf32"), (False, "none")])
+def test_a_gpus_products_are_as_exact_as_its_convolutions(tf32: bool, precision: str) -> None:
+    rise, fall, *_ = operators(radial=True)
+    before = torch.backends.cuda.matmul.fp32_precision
+    for device, expected in (("cuda", precision), ("cpu", before)):
+        with (
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32),
+            FakeTensorMode(allow_non_fake_inputs=True),
+            Products() as products,
+        ):
+            x = torch.empty(1, H, W, 3, device=device)
+            module._whole(x, None, rise.to(x), fall.to(x))
+        assert set(products.seen) == {(torch.float32, expected)}
+        assert torch.backends.cuda.matmul.fp32_precision == before

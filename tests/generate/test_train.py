@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from synreid.data.table import column
+from synreid.features.embedders import PixelEmbedder
+from synreid.generate import quality
 from synreid.generate import train as training
 from synreid.generate.feed import Round
 from synreid.generate.layers import upsample_repeating as upsample
@@ -27,7 +29,7 @@ from synreid.generate.train import train_gan
 from synreid.stage.errors import UserError
 from synreid.stage.fingerprint import plain
 from synreid.stage.folder import StageFolder
-from synreid.stage.metrics import read_metrics
+from synreid.stage.metrics import MetricsLog, read_metrics
 from synreid.stage.world import World
 
 
@@ -38,16 +40,17 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_time_is_kept_with_every_checkpoint(
     tmp_path: Path, train_table: pa.Table, monkeypatch: pytest.MonkeyPatch, tiny_options: GanOptions
 ) -> None:
-    checkpoint, steps = tmp_path / "gan" / "checkpoint.pt", []
+    checkpoint, steps, kept = tmp_path / "gan" / "checkpoint.pt", [], {}
 
     def keep(self: StageFolder, **facts: float) -> None:
         steps.append(torch.load(checkpoint, weights_only=True)["step"])
-        assert facts["kimg"] == steps[-1] * tiny_options.batch / 1000
+        kept.update(facts)
+        assert kept["kimg"] == steps[-1] * tiny_options.batch / 1000
 
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(StageFolder, "keep_time", keep)
     train_gan(train_table, tmp_path / "gan", tiny_options)
-    assert steps == list(range(1, 21))
+    assert steps == sorted([*range(1, 21), 10, 20])  # once more behind a snapshot
 
 
 @pytest.mark.parametrize("cut", [1, 5, 7])
@@ -77,6 +80,54 @@ def test_resumed_run_ends_bit_identical(
     assert all(torch.equal(resumed[name], uninterrupted[name]) for name in resumed)
     steps = [line["step"] for line in read_metrics(tmp_path / "gan")]
     assert steps == [line["step"] for line in read_metrics(tiny_gan)]
+
+
+def test_a_run_that_was_cut_off_in_a_snapshot_goes_on_with_it(
+    tmp_path: Path, train_table: pa.Table, monkeypatch: pytest.MonkeyPatch, tiny_options: GanOptions
+) -> None:
+    options = dataclasses.replace(tiny_options, metrics="fd16")
+    monkeypatch.setattr(quality, "default_quality_embedder", lambda: (PixelEmbedder(), "Quality is on pixels."))
+    whole = train_gan(train_table, tmp_path / "whole", options)
+    assert [line["step"] for line in read_metrics(whole) if "frechet" in line] == [0, 10, 20]
+    measured, step, snapshot = quality.Measurement.take, training._Training._step, training._Training._snapshot
+
+    def cut_measure(self: quality.Measurement, *args: Any) -> Any:
+        found = measured(self, *args)
+        if args[1] == cut * options.batch / 1000:
+            raise KeyboardInterrupt  # all is measured, and nothing of it said in the log
+        return found
+
+    def cut_behind(self: training._Training, log: MetricsLog) -> None:
+        snapshot(self, log)
+        if self.state.step == cut:
+            raise KeyboardInterrupt
+
+    for cut, owner, name, stops, snapshots in (
+        (10, quality.Measurement, "take", cut_measure, [10, 20]),
+        (20, quality.Measurement, "take", cut_measure, [20]),
+        (10, training._Training, "_snapshot", cut_behind, [20]),
+    ):
+        out = tmp_path / f"{name}-{cut}"
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(owner, name, stops)
+            train_gan(train_table, out, options)
+        done: dict[str, list[int]] = {"steps": [], "snapshots": []}
+        with monkeypatch.context() as patch:
+            note = done["steps"].append
+            patch.setattr(training._Training, "_step", lambda self, note=note: (note(self.state.step), step(self))[1])
+            note = done["snapshots"].append
+            patch.setattr(
+                training._Training,
+                "_snapshot",
+                lambda self, log, note=note: (note(self.state.step), snapshot(self, log))[1],
+            )
+            train_gan(train_table, out, options)
+        assert done == {"steps": list(range(cut, 20)), "snapshots": snapshots}
+        files = {path.name for path in whole.iterdir() if path.is_file()}
+        assert files == {path.name for path in out.iterdir() if path.is_file()}
+        assert len(files) > 12
+        for file in files - {"run.json"}:
+            assert (whole / file).read_bytes() == (out / file).read_bytes(), file
 
 
 def test_run_leaves_what_others_need(tiny_gan: Path, train_table: pa.Table) -> None:

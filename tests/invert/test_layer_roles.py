@@ -135,14 +135,6 @@ def test_cuts_are_the_best_of_all() -> None:
     assert contiguous_groups(blind) == contiguous_groups(np.delete(profiles, 1, axis=1))
 
 
-def test_given_styles_stand_for_the_samples(known: StyleSampler) -> None:
-    sampled = measure_layers(known, Middle(), OPTIONS, Marks())
-    given = measure_layers(known, Middle(), OPTIONS, Marks(), known.latents(range(24)))
-    assert given == sampled
-    with pytest.raises(ValueError, match="styles are"):
-        measure_layers(known, Middle(), OPTIONS, None, torch.zeros(3, 2, 4))
-
-
 def test_stage_writes_numbers_and_pictures(tiny_gan: Path, tmp_path: Path) -> None:
     out = show_layers(tiny_gan, tmp_path / "layers", LayerOptions(persons=4), None)
     roles = read_layers(out)

@@ -215,6 +215,17 @@ def test_an_encoder_that_knows_the_model_or_a_test_picture(
         measure_encoder(data, tiny_gan, tmp_path / "seen", tmp_path / "no", few, REFINE, reid)
 
 
+def test_an_encoder_of_a_device_that_is_not_here_is_measured_on_one_that_is(
+    tmp_path: Path, data: pa.Table, tiny_gan: Path, reid: Path
+) -> None:
+    elsewhere = dataclasses.replace(ENCODER_OPTIONS, device="cuda:99")
+    trained = new_encoder(load_generator(tiny_gan), elsewhere)
+    save_encoder(tmp_path / ENCODER, trained, generator_fingerprint(tiny_gan))
+    few = dataclasses.replace(OPTIONS, queries=2, latents=False, resamples=100)
+    out = measure_encoder(data, tiny_gan, tmp_path, tmp_path / "out", few, dataclasses.replace(REFINE, steps=0), reid)
+    assert list(read_json(out / MEASURED)["judges"]) == ["reid", "outside"]
+
+
 def test_what_cannot_be_measured_is_said(
     tmp_path: Path, data: pa.Table, tiny_gan: Path, encoder: Path, reid: Path
 ) -> None:

@@ -54,11 +54,11 @@ class Feed:
         rounds = options.batch // n
         rng = torch.Generator().manual_seed((options.seed * 1_000_003 + step) * rounds + number)
         real, real_classes = self.real(step, number, rng)
-        z = torch.randn(2, n, options.w_dim, generator=rng).to(self.device)
-        noise = torch.randn(n, self.noise_length, generator=rng).to(self.device)
-        classes = self.labels[torch.randint(0, len(self.labels), (n,), generator=rng)].to(self.device)
+        z = self._moved(torch.randn(2, n, options.w_dim, generator=rng))
+        noise = self._moved(torch.randn(n, self.noise_length, generator=rng))
+        classes = self._moved(self.labels[torch.randint(0, len(self.labels), (n,), generator=rng)])
         cut = torch.randint(1, max(2, self.num_ws), (n,), generator=rng)
-        cut = torch.where(torch.rand(n, generator=rng) < options.mixing, cut, self.num_ws).to(self.device)
+        cut = self._moved(torch.where(torch.rand(n, generator=rng) < options.mixing, cut, self.num_ws))
         return Round(rng, real, real_classes, z, classes, noise, cut)
 
     def real(self, step: int, number: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -71,11 +71,17 @@ class Feed:
             order = np.random.default_rng((options.seed, int(epoch))).permutation(n)
             index[places // n == epoch] = order[places[places // n == epoch] % n]
         chosen = torch.from_numpy(index)
-        x = self.pictures[chosen].to(self.device).float() / 127.5 - 1
+        x = self._moved(self.pictures[chosen]).float() / 127.5 - 1
         if options.mirror:
             flip = torch.rand(options.round, generator=rng) < 0.5
-            x = torch.where(flip[:, None, None, None].to(self.device), x.flip(3), x)
-        return x, self.labels[chosen].to(self.device)
+            x = torch.where(self._moved(flip)[:, None, None, None], x.flip(3), x)
+        return x, self._moved(self.labels[chosen])
+
+    def _moved(self, x: Tensor) -> Tensor:
+        """Return `x` on the device; for a GPU, without waiting until it has done all that it was given before."""
+        if self.device.type != "cuda":
+            return x.to(self.device)
+        return x.pin_memory().to(self.device, non_blocking=True)
 
 
 def classes_of(train: pa.Table, cond: str) -> tuple[Tensor, tuple[str, ...]]:

@@ -8,7 +8,11 @@ sample is all that is kept, and every further derivative comes for free.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -17,6 +21,7 @@ from synreid.generate.banded import Way, filtered
 from synreid.generate.layers import LEAK
 
 BY_TAPS: tuple[str, ...] = ("cpu",)  # devices that sum the few taps of a sample; others take whole matrices
+_SETTING = Lock()  # what products are computed in is set for the whole process
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,40 @@ class _FilteredLrelu(torch.autograd.Function):
 
 
 def _whole(x: Tensor, positive: Tensor | None, up: Resampling, down: Resampling) -> tuple[Tensor, Tensor]:
-    """All pictures at once, by whole matrices: for devices that have many cores and much memory bandwidth."""
-    n, _, _, c = x.shape
-    fine = torch.stack([_rows(rows, columns @ x) for rows, columns in _parts(up)]).sum(0)
-    positive = fine > 0 if positive is None else positive
-    fine = torch.where(positive, fine, fine * LEAK)
-    y = torch.stack([columns @ _rows(rows, fine) for rows, columns in _parts(down)]).sum(0)
-    return y.reshape(n, *y.shape[1:3], c), positive
+    """All pictures at once, by whole matrices: for devices that have many cores and much memory bandwidth.
+
+    In the number format of `x`, whatever autocast would have: CUDA's sums up in float32, and all that follows, with the
+    gradient, would be float32 too.
+    """
+    with torch.autocast(x.device.type, enabled=False), _products_as_convolutions(x.device):
+        fine = _added(_rows(rows, columns @ x) for rows, columns in _parts(up))
+        positive = fine > 0 if positive is None else positive
+        fine = torch.where(positive, fine, fine * LEAK)
+        return _added(columns @ _rows(rows, fine) for rows, columns in _parts(down)), positive
+
+
+@contextmanager
+def _products_as_convolutions(device: torch.device) -> Iterator[None]:
+    """Let a GPU multiply float32 matrices as it convolves: in TF32, unless that is turned off for convolutions.
+
+    PyTorch's own default differs between the two: products are strict float32, which tensor cores do not compute.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    settings = torch.backends.cuda.matmul
+    with _SETTING:
+        before = settings.fp32_precision
+        settings.fp32_precision = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            settings.fp32_precision = before
+
+
+def _added(parts: Iterable[Tensor]) -> Tensor:
+    """Return the sum of the parts, made one after another: never more than two of them are kept."""
+    return reduce(torch.add, parts)
 
 
 def _parts(one: Resampling) -> list[tuple[Tensor, Tensor]]:

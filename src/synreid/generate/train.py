@@ -43,7 +43,7 @@ from synreid.stage.errors import UserError
 from synreid.stage.files import write_text
 from synreid.stage.folder import StageFolder
 from synreid.stage.log import say
-from synreid.stage.metrics import MetricsLog
+from synreid.stage.metrics import MetricsLog, read_metrics
 from synreid.stage.progress import progress
 from synreid.stage.world import World, join_world
 
@@ -181,7 +181,7 @@ class _Training:
         if resumed:
             say(f"going on at {state.step * options.batch / 1000:.1f} kimg")
         with MetricsLog(self.folder.path, state.step if resumed else None) as log:
-            if not resumed:
+            if not resumed or self._snapshot_is_due():
                 self._snapshot(log)
             saved = time.monotonic()
             done = state.step * options.batch
@@ -191,13 +191,13 @@ class _Training:
                     bar.advance(options.batch, **facts)
                     if state.step % 16 == 0:
                         log.write(state.step, kimg=state.step * options.batch / 1000, ada_p=state.ada_p, **facts)
-                    snap = state.step % self.snap_steps == 0 or state.step == self.total
-                    if snap:
-                        self._snapshot(log)
-                    if snap or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    if self._at_snapshot() or time.monotonic() - saved > CHECKPOINT_SECONDS:
                         state.save(checkpoint)
                         self.folder.keep_time(kimg=state.step * options.batch / 1000, vision_aided=self.aided)
                         saved = time.monotonic()
+                    if self._at_snapshot():  # behind the checkpoint: a run that is cut off in it goes on with it
+                        self._snapshot(log)
+                        self.folder.keep_time()
         outputs = save_networks(self.folder.path, options, state.average, state.discriminator, self.learned)
         kimg = state.step * options.batch / 1000
         self.folder.finish(outputs, kimg=kimg, ada_p=state.ada_p, vision_aided=self.aided)
@@ -379,6 +379,14 @@ class _Training:
                 shown = ADAPT_EVERY * options.batch
                 state.ada_p = adapt(state.ada_p, state.signs, options.ada_target, shown, options.ada_kimg)
             state.signs = 0.0
+
+    def _at_snapshot(self) -> bool:
+        return self.state.step % self.snap_steps == 0 or self.state.step == self.total
+
+    def _snapshot_is_due(self) -> bool:
+        """Whether the run was cut off in a snapshot, or in one without a measure, which is quickly taken again."""
+        lines = (line for line in read_metrics(self.folder.path) if line["step"] == self.state.step)
+        return self._at_snapshot() and not any("frechet" in line for line in lines)
 
     def _snapshot(self, log: MetricsLog) -> None:
         kimg = self.state.step * self.options.batch / 1000

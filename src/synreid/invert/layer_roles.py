@@ -159,22 +159,17 @@ def measure_layers(
     embedder: Embedder,
     options: LayerOptions,
     finder: PoseFinder | None = None,
-    w: Tensor | None = None,
 ) -> LayerRoles:
     """Return what each layer of the generator changes, and the groups of layers that follow from it.
 
-    The persons are `options.persons` samples, or those of the styles `w` [N, num_ws, w_dim], such as inverted real
-    ones; each takes one layer after another from a sample of a later seed. All pictures have the same noise. Without
-    `finder` pose is left out, and regions are taken where a person mostly stands. Raises UserError for a generator
-    without layers, ValueError for styles of another shape.
+    The persons are `options.persons` samples; each takes one layer after another from a sample of a later seed. All
+    pictures have the same noise. Without `finder` pose is left out, and regions are taken where a person mostly stands.
+    Raises UserError for a generator without layers.
     """
     check_layers(sampler)
-    if w is None:
-        w = sampler.latents(range(options.seed, options.seed + options.persons), options.truncation)
-    if len(w) < 2 or w.shape[1:] != (sampler.num_ws, sampler.w_dim):
-        raise ValueError(f"styles are {tuple(w.shape)}, but must be (2 or more, {sampler.num_ws}, {sampler.w_dim})")
-    first = options.seed + len(w)
-    other = sampler.latents(range(first, first + len(w)), options.truncation)
+    first = options.seed + options.persons
+    w = sampler.latents(range(options.seed, first), options.truncation)
+    other = sampler.latents(range(first, first + options.persons), options.truncation)
     layers = torch.eye(sampler.num_ws, dtype=torch.bool)
     every = torch.ones(1, sampler.num_ws, dtype=torch.bool)
     found = _changes(sampler, embedder, finder, w, other, torch.cat([layers, every]), options.seed)

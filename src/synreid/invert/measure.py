@@ -338,7 +338,7 @@ def _aligned(lines: list[list[str]]) -> str:
 
 def _judges(encoder: Path, learned: EncoderOptions, reid: Path, options: MeasureOptions) -> dict[str, Judge]:
     """Return the re-ID model and the outside network; `learned` are the options that the encoder was trained with."""
-    model = ReidEmbedder(reid, learned.device)
+    model = ReidEmbedder(reid)
     if options.outside is None:
         outside, told = default_identity_embedder()
         say(told)
