@@ -36,12 +36,13 @@ PARTS = 10
 
 @torch.inference_mode()
 def network_alone(model: ReidModel, pictures: int, batch: torch.Tensor) -> None:
-    """Embed about as many pictures by feeding one `fixed_batch` again and again."""
+    """Embed as many pictures by feeding one `fixed_batch` again and again, the last time what is left of it."""
     with autocast(model.device, model.precision):
-        for _ in range(-(-pictures // len(batch))):
-            model.network.embed(batch)
+        for start in range(0, pictures, len(batch)):
+            part = batch[: pictures - start]
+            model.network.embed(part)
             if model.options.flip_test:
-                model.network.embed(batch)
+                model.network.embed(part)
 
 
 def fixed_batch(model: ReidModel, size: int) -> torch.Tensor:

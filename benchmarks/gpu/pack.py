@@ -2,7 +2,7 @@
 
     weights-STEP-1-of-4.safetensors ...   generator, its average and discriminator in float16, Adam's second moments
                                           in short
-    state.json                            numbers, configuration, curves, sessions; names the files of its step
+    state.json                            numbers, configuration, curves, stretches; names the files of its step
     samples.png                           the last grid of samples, to look at
 
 What a resume from it loses: weights are rounded to 11 bits; of Adam's second moments only the mean of each output
@@ -47,7 +47,7 @@ class Pack:
     folder: Path
     whole_mib: float
     part_mib: float
-    sessions: list[dict[str, Any]] = field(default_factory=list)
+    stretches: list[dict[str, Any]] = field(default_factory=list)
 
     def check(self, options: GanOptions) -> None:
         """Raise UserError where the networks of `options` would not fit, before anything is trained."""
@@ -66,8 +66,8 @@ class Pack:
         return (self.folder / STATE).exists()
 
     def remember(self) -> None:
-        """Know again which sessions there were."""
-        self.sessions = read_json(self.folder / STATE)["sessions"]
+        """Know again which stretches there were."""
+        self.stretches = read_json(self.folder / STATE)["stretches"]
 
     def write(self, state: State, run: Path) -> None:
         """Write everything; `run` is the training's folder."""
@@ -86,7 +86,7 @@ class Pack:
             "run": read_json(run / RUN),
             "quality": curve(run),
             "metrics": text.splitlines(),
-            "sessions": self.sessions,
+            "stretches": self.stretches,
         }
         write_json(self.folder / STATE, held)
         remove_others(self.folder, names)

@@ -64,24 +64,24 @@ class OutOfTimeError(Exception):
     """The minutes are over; everything has been written."""
 
 
-class Session:
+class Stretch:
     """One run of this script: writes pack and result whenever the training writes a checkpoint, stops it in time."""
 
     def __init__(self, given: argparse.Namespace, options: GanOptions, run: Path, pack: Pack, origin: str) -> None:
         self.given, self.options, self.run, self.pack, self.origin = given, options, run, pack, origin
         self.began = time.monotonic()
         self.first: int | None = None  # step
-        self.earlier = pack.sessions
+        self.earlier = pack.stretches
         self.measure_seconds = self.earlier[-1]["measure_seconds"] if self.earlier else given.measure_seconds
 
     def keep(self, state: State) -> None:
         """Write pack and result."""
-        self.pack.sessions = [*self.earlier, self.facts(state.step)]
+        self.pack.stretches = [*self.earlier, self.facts(state.step)]
         self.pack.write(state, self.run)
         self.write(finished=False)
 
     def facts(self, step: int) -> dict[str, Any]:
-        """Return what this session has done so far."""
+        """Return what this stretch has done so far."""
         first = step if self.first is None else self.first
         kimg = [round(number * self.options.batch / 1000, 2) for number in (first, step)]
         seconds = round(time.monotonic() - self.began, 1)
@@ -91,7 +91,7 @@ class Session:
     def over(self, training: train._Training) -> bool:
         """Whether to stop before the next step: the time is over, or there is none for the measure behind it.
 
-        A session's own first step is always taken, so that a measure longer than a session does not stop them all.
+        A stretch's own first step is always taken, so that a measure longer than a stretch does not stop them all.
         """
         left = self.began + 60 * self.given.minutes - time.monotonic()
         step = training.state.step + 1
@@ -100,7 +100,7 @@ class Session:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within this, a training is kept and stopped by this session."""
+        """Within this, a training is kept and stopped by this stretch."""
         step, save, measure = train._Training._step, State.save, Measurement._measured
 
         def in_time(training: train._Training) -> dict[str, float]:
@@ -146,12 +146,12 @@ class Session:
                 "options": dataclasses.asdict(self.options),
                 "finished": finished,
                 "values": values,
-                "sessions": self.pack.sessions,
+                "stretches": self.pack.stretches,
                 "a_resume_from_the_pack_loses": LOSES,
                 "pack_mib": round(size_mib(self.pack.folder), 1) if self.pack.exists else None,
                 "thesis": "FID 9.29, StyleGAN3-R after 3,440 kimg, with test pictures in its training data",
                 "seed": SEED,
-                "machine": self.pack.sessions[-1]["machine"] if self.pack.sessions else versions(),
+                "machine": self.pack.stretches[-1]["machine"] if self.pack.stretches else versions(),
             },
         )
 
@@ -211,21 +211,22 @@ def main(arguments: list[str] | None = None) -> None:
     options = asked(given.cfg, given.device, given.tiny)
     pack = Pack(given.pack, given.pack_mib, given.part_mib)
     pack.check(options)
-    origin = "its checkpoint" if given.run.exists() else "the pack" if pack.exists else "random weights"
+    begun = (given.run / train.CHECKPOINT).exists() or (given.run / GENERATOR).exists()
+    origin = "its checkpoint" if begun else "the pack" if pack.exists else "random weights"
     if origin == "the pack":
         pack.read(given.run, options)
     elif pack.exists:
         pack.remember()
-    session = Session(given, options, given.run, pack, origin)
+    stretch = Stretch(given, options, given.run, pack, origin)
     try:
-        with session.watching():
+        with stretch.watching():
             train.train_gan(pictures(given), given.run, options)
     except OutOfTimeError:
         say(f"stopped after {given.minutes:g} minutes; the same command goes on")
-    session.write(finished=(given.run / GENERATOR).exists())
+    stretch.write(finished=(given.run / GENERATOR).exists())
     print(shown(curve(given.run)))
-    if pack.sessions:
-        last = pack.sessions[-1]
+    if pack.stretches:
+        last = pack.stretches[-1]
         print(f"from {last['kimg'][0]:g} to {last['kimg'][1]:g} kimg in {last['seconds']:.0f} s, measures included")
 
 

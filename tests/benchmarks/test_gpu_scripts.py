@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib
 import shutil
-import sys
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,19 +18,7 @@ from synreid.generate.train import CHECKPOINT
 from synreid.stage.errors import UserError
 from synreid.stage.files import read_json, write_json
 
-SCRIPTS = Path(__file__).parent.parent.parent / "benchmarks" / "gpu"
 CPU = torch.device("cpu")
-NAMES = ("common", "parts", "pack", "right_on_cuda", "generator_throughput", "train_on_market")
-
-
-@pytest.fixture(scope="module")
-def scripts() -> dict[str, Any]:
-    """The scripts' modules by name."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        return {name: importlib.import_module(name) for name in NAMES}
-    finally:
-        sys.path.remove(str(SCRIPTS))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +94,7 @@ def test_a_packed_training_goes_on_where_it_was(
     options, state = trained
     write_json(tmp_path / "run" / "run.json", {"stage": "gan", "finished": "today"})
     write_json(tmp_path / "run" / "quality.json", [{"kimg": 0.0}])
-    pack = scripts["pack"].Pack(tmp_path / "pack", whole_mib=1, part_mib=0.02, sessions=[{"seconds": 1}])
+    pack = scripts["pack"].Pack(tmp_path / "pack", whole_mib=1, part_mib=0.02, stretches=[{"seconds": 1}])
     pack.write(state, tmp_path / "run")
     parts = list((tmp_path / "pack").glob("weights-*.safetensors"))
     assert len(parts) > 1
@@ -128,7 +114,7 @@ def test_a_packed_training_goes_on_where_it_was(
         mean = moments["exp_avg_sq"].flatten(1).mean(1) if moments["exp_avg_sq"].ndim > 1 else moments["exp_avg_sq"]
         kept = again.adam_g.state_dict()["state"][number]["exp_avg_sq"]
         torch.testing.assert_close(kept.flatten(1).mean(1) if kept.ndim > 1 else kept, mean)
-    assert back.sessions == [{"seconds": 1}]
+    assert back.stretches == [{"seconds": 1}]
     assert read_json(tmp_path / "again" / "run.json")["finished"] is None
 
 
@@ -185,17 +171,17 @@ def test_a_training_stops_before_a_measure_that_there_is_no_time_for(
     monkeypatch.setattr(market, "time", SimpleNamespace(monotonic=lambda: now))
     now = 100.0
     given = Namespace(minutes=2.0, measure_seconds=30.0)
-    session = market.Session(given, None, tmp_path, scripts["pack"].Pack(tmp_path, 1, 1), "random weights")
-    session.first = 0
+    stretch = market.Stretch(given, None, tmp_path, scripts["pack"].Pack(tmp_path, 1, 1), "random weights")
+    stretch.first = 0
 
     def stops(step: int) -> bool:
-        return bool(session.over(SimpleNamespace(state=SimpleNamespace(step=step), snap_steps=10, total=25)))
+        return bool(stretch.over(SimpleNamespace(state=SimpleNamespace(step=step), snap_steps=10, total=25)))
 
     now = 189.0  # 31 of the 120 seconds are left
     assert not any(stops(step) for step in range(25))
     now = 191.0
     assert [step for step in range(25) if stops(step)] == [9, 19, 24]  # measures follow the steps to 10, 20 and 25
-    session.first = 9
+    stretch.first = 9
     assert not stops(9)
     now = 221.0
     assert stops(3)
@@ -233,5 +219,5 @@ def test_training_goes_on_from_the_pack_alone(
     scripts["train_on_market"].main([*given, "--minutes", "10"])
     result = read_json(tmp_path / "result.json")
     assert result["finished"]
-    assert [session["went_on_from"] for session in result["sessions"]] == ["random weights", "the pack"]
+    assert [stretch["went_on_from"] for stretch in result["stretches"]] == ["random weights", "the pack"]
     assert [one["kimg"] for one in result["values"]] == pytest.approx([0.1, 0.2, 0.3, 0.4])
