@@ -180,6 +180,9 @@ def test_whole_line_by_hand(
     assert run("persons", "make", tiny_gan, "--persons", 4, "--images", 3, "--out", tmp_path / "p") == 0
     selection = ["--out", tmp_path / "s", "--detector", "none", "--consistency", -1]
     assert run("select", "run", tmp_path / "p", "--data", tiny_street, *selection) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == str(tmp_path / "s")
+    assert " of 12 pictures, " in shown.err.splitlines()[-1]
     training = [*PLAIN, "--height", 32, "--width", 16, "--epochs", 1, "--out", tmp_path / "m"]
     assert run("reid", "train", "--data", tiny_street, "--add", tmp_path / "s", *training) == 0
     capsys.readouterr()

@@ -40,6 +40,7 @@ def test_a_good_set_has_no_problems_and_right_counts(market: Path) -> None:
     text = shown(market)
     assert "A study can run on it." in text
     assert "All 36 pictures have 16x8 pixels." in text
+    assert "Other files, which are ignored: 2." in text
 
 
 def test_bad_files_stop_the_study_and_are_named(market: Path, picture) -> None:
@@ -137,6 +138,21 @@ def test_folders_without_cameras_stop_by_name(tmp_path: Path, picture) -> None:
     assert report.split_made
     levels = {(problem.rule, problem.level, problem.count) for problem in report.problems}
     assert {("no camera", STOPS, 9), ("no camera", WARNING, 9), ("fewer than two cameras", STOPS, 0)} <= levels
+    lines = [line for line in shown(tmp_path / "people").splitlines() if line.startswith(STOPS)]
+    assert [line.split(": ")[1] for line in lines][:2] == ["no camera (9)", "fewer than two cameras (0)"]
+    assert "--camera_pattern" in lines[0]
+    with pytest.raises(UserError, match=r"no camera \(9\): .*--camera_pattern.* further rules that are broken: 2"):
+        open_data(tmp_path / "people")
+
+
+def test_pictures_without_a_persons_folder_are_what_stops_and_the_layout_is_named(tmp_path: Path, picture) -> None:
+    for shot in range(3):
+        picture(tmp_path / "flat" / f"c{shot}.png", shot)
+    assert found(tmp_path / "flat") == {"wrong place": (STOPS, 3)}
+    with pytest.raises(UserError, match=r"wrong place \(3\): .*person/picture\.jpg.* \(such as c0\.png\)"):
+        open_data(tmp_path / "flat")
+    picture(tmp_path / "flat" / "anna" / "c1.png", 9)
+    assert found(tmp_path / "flat")["wrong place"] == (WARNING, 3)
 
 
 def test_csv_with_holes_in_splits_and_files_stops(tmp_path: Path, picture) -> None:

@@ -58,9 +58,15 @@ def test_a_picture_that_changed_is_named(table: pa.Table, tmp_path: Path, pictur
         pixels(table, 16, 8)
 
 
-def test_resized_pictures_are_counted_and_said(table: pa.Table, capsys: pytest.CaptureFixture[str]) -> None:
-    pixels(table, 16, 8)
-    assert "1 of 5 pictures were resized to 16x8" in capsys.readouterr().err
+def test_resizing_is_said_once_for_each_folder_and_size(
+    table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels(rows(table, [0, 1]), 16, 8)
+    assert capsys.readouterr().err == ""
+    for chosen, height in (([0, 1, 2, 3], 16), ([3, 4], 16), ([0], 12), ([1], 12)):
+        pixels(rows(table, chosen), height, 8)
+    said = f"Pictures in {tmp_path} that have another size are resized to {{}}x8."
+    assert capsys.readouterr().err.splitlines() == [said.format(16), said.format(12)]
 
 
 def test_a_full_disk_leaves_nothing_half_written(table: pa.Table, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

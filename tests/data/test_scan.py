@@ -208,10 +208,10 @@ def test_where_nothing_is_found_the_sentence_names_the_place(tmp_path: Path, kin
 def test_a_broken_rule_stops_with_its_first_example(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (market / "query" / "stranger.jpg").write_text("x")
     open_data(market)
-    assert "wrong name: 1 pictures" in capsys.readouterr().err.replace("\n", " ")
+    assert "wrong name (1): left out" in capsys.readouterr().err.replace("\n", " ")
     victim = market / "bounding_box_train" / "0002_c1s1_000001_00.jpg"
     victim.write_bytes(victim.read_bytes()[:-200])
-    with pytest.raises(UserError, match=r"damaged picture: 1 .*0002_c1s1_000001_00\.jpg.*data check"):
+    with pytest.raises(UserError, match=r"damaged picture \(1\): .*0002_c1s1_000001_00\.jpg.*data check"):
         open_data(market)
 
 

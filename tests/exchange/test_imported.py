@@ -173,7 +173,7 @@ def test_folders_that_do_not_say_whose_pictures_they_are(names: tuple[str, ...],
         (("path,person", "a.png,1"), "new", "has no column pid"),
         (("path,pid", "a.png,"), "new", "line 2, has no path or no pid"),
         (("path,pid", "a.png,1", "a.png,2"), "new", "a.png twice, of persons 1 and 2"),
-        (("path,pid", "gone.png,1"), "new", "missing|cannot be decoded|damaged picture: 1"),
+        (("path,pid", "gone.png,1"), "new", r"missing|cannot be decoded|damaged picture \(1\)"),
         (("path,pid,parent", "a.png,1,x.jpg"), "new", "the claim is new"),
         (("path,pid", "a.png,1"), "parent", "names no parent"),
         (("path,pid,parent", "a.png,1,x.jpg"), "parent", "x.jpg, the parent of .*, is not among the real pictures"),
@@ -202,7 +202,7 @@ def test_damaged_pictures_are_named(folder: Path, tmp_path: Path) -> None:
     (folder / "bob" / "y.png").write_bytes((folder / "bob" / "y.png").read_bytes()[:60])
     (folder / "bob" / "z.png").write_text("no picture")
     with pytest.raises(
-        UserError, match=r"nothing was imported: not a picture: 1 .*z\.png.*damaged picture: 1 .*y\.png"
+        UserError, match=r"nothing was imported: not a picture \(1\): .*z\.png.*damaged picture \(1\): .*y\.png"
     ):
         import_persons(folder, tmp_path / "persons", TOOL)
 

@@ -114,6 +114,9 @@ def test_fresh_pictures_show_no_sign_of_copying() -> None:
         assert space["auc_low"] < 0.5 < space["auc_high"]
         assert space["median_ratio"] == pytest.approx(1, abs=0.1)
         assert space["verdict"].startswith("No clear sign of copying")
+        assert f"as many come by chance with probability {space['chance']:.2g}; they" in space["verdict"]
+        assert f"95 % interval {space['auc_low']:.3f} to {space['auc_high']:.3f})" in space["verdict"]
+    assert f"as many come by chance with probability {numbers['chance']:.2g}." in numbers["verdict"]
 
 
 @pytest.mark.parametrize(("training", "held_out"), [(400, 400), (600, 120), (300, 900)])

@@ -65,8 +65,8 @@ def test_a_finished_command_is_not_run_again(go, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ("short", r"query.npy features have 7 rows, but there are 8"),
-        ("nan", "1 rows that are not finite"),
+        ("short", r"out/query.npy: query features have 7 rows, but there are 8 query pictures"),
+        ("nan", "query.npy: query features hold 1 rows that are not finite"),
         ("archive", "query.npy is not a plain NumPy array .it is an archive, not one array"),
         ("none", "did not write .*query.npy"),
         ("nothing", "ended with 1 .the users own words"),

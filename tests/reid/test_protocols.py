@@ -145,6 +145,27 @@ def test_text_of_one_setting_and_of_all(data, embedded, tmp_path):
     shown = as_text(evaluate_protocols(tmp_path / "m", data, tmp_path / "out", ALL))
     assert [line[:-1] for line in shown.splitlines() if line.endswith(":")] == TITLES
     assert shown.count("95 % interval") == 8 and shown.count("camera c2") == 4
+    assert shown.count("3 positives  Rank-1") == 4, "each query has its person's three pictures by the other camera"
+
+
+def test_one_positive_is_one_and_several_are_a_span():
+    assert [protocols._positives(*span) for span in ((1, 1), (2, 2), (1, 4))] == [
+        *("1 positive", "2 positives", "1 to 4 positives")
+    ]
+
+
+def test_what_lies_where_is_said(data, embedded, tmp_path, capsys):
+    for options in (EvaluateOptions(), ALL):
+        evaluate_protocols(tmp_path / "m", data, tmp_path / "out", options)
+        said = capsys.readouterr().err.splitlines()[-1]
+        named = said.removeprefix(f"{tmp_path / 'out'} holds ").removesuffix(".").split(", ")
+        there = [path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()]
+        assert sorted(named) == sorted(there)
+
+
+def test_data_without_hand_drawn_pictures_say_what_stands_in_for_them(data, embedded, tmp_path, capsys):
+    evaluate_protocols(tmp_path / "m", data, tmp_path / "out", EvaluateOptions(multi_query=True))
+    assert "query and gallery pictures are averaged" in capsys.readouterr().err
 
 
 def test_intervals_of_few_resamples_are_an_error():

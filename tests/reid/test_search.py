@@ -93,7 +93,8 @@ def test_what_is_written_is_what_was_found(index, tiny_street, tmp_path, monkeyp
     assert read_json(tmp_path / "r.json") == entries
     height, width = read_picture(tmp_path / "r.png").shape[:2]
     assert 2 * 128 < height < 3 * 128 + 60 and width > 4 * 64
-    assert f"shows 2 of {len(entries)} lists" in " ".join(capsys.readouterr().err.split())
+    said = f"{tmp_path / 'r.png'} shows 2 of {len(entries)} lists; {tmp_path / 'r.json'} holds them all."
+    assert capsys.readouterr().err.splitlines()[-1] == said
     text = as_text(entries).splitlines()
     assert len(text) == 4 * len(entries)
     hit = entries[0]["hits"][0]

@@ -50,6 +50,13 @@ def test_only_options_that_differ_are_listed(make_study: Callable[..., Path], tm
     assert (out.parent / "page-tables" / "comparison-recipes.csv").is_file()
 
 
+def test_lists_of_options_stand_without_brackets(make_study: Callable[..., Path]) -> None:
+    folders = [make_study(name) for name in ("a", "b")]
+    (folders[0] / "recipe.yaml").write_text("labels: [slsr, lsro]\n", encoding="utf-8")
+    (folders[1] / "recipe.yaml").write_text("labels: [slsr]\n", encoding="utf-8")
+    assert rows(write_comparison(folders), "recipes") == [{"option": "labels", "a": "slsr, lsro", "b": "slsr"}]
+
+
 def test_study_without_a_recipe_makes_no_option_differ(make_study: Callable[..., Path]) -> None:
     folders = [make_study(name) for name in ("a", "b", "c")]
     (folders[1] / "recipe.yaml").unlink()
@@ -65,6 +72,8 @@ def test_arms_are_matched_by_name(make_study: Callable[..., Path]) -> None:
     out = write_comparison([make_study("a"), make_study("b", arms=other, results=results, differences=None)])
     (row,) = rows(out, "arms")
     assert row["arm"] == "real" and float(row["map_mean b"]) == 0.5
+    shown = out.read_text(encoding="utf-8").split('<section id="arms">')[1].split("</section>")[0]
+    assert '<th scope="row" class="word">Real</th>' in shown  # by its title in words
 
 
 def test_studies_of_one_name_are_told_apart(make_study: Callable[..., Path]) -> None:

@@ -144,6 +144,18 @@ def test_answer_names_price_and_control(study: Study) -> None:
     assert "The control, as, takes about 1.2 Wh more" in said and "0.40 Wh a point" in said
 
 
+def test_an_arm_that_takes_less_time_is_not_said_to_take_more(make_study: Callable[..., Path]) -> None:
+    seconds = {"real": 120, "as": 119.9, "made": 240}
+    results = [{"arm": arm, "seed": s, "map": MAPS[arm][s], "seconds": seconds[arm]} for arm in seconds for s in (0, 1)]
+    against = {"arm": "made", "against": "as", "metric": "map", "mean": -0.035, "low": -0.04, "high": -0.03}
+    study = read_study(make_study(arms=ARMS[:3], results=results, differences=[against], generator=None))
+    costs = costs_of(study, 36.0)
+    said = cost_answer(study, costs)
+    assert "The control, as, takes about 1.0 mWh less. For it mAP changes by +3.00 points" in said  # 36 W for 0.1 s
+    assert said.endswith(": nothing is paid.")
+    assert costs[1].of_a_point is None
+
+
 def test_table_has_every_digit(study: Study) -> None:
     costs = costs_of(study, 36.0)
     rows = list(csv.DictReader(io.StringIO(cost_table(study, costs, 36.0).csv)))
@@ -168,7 +180,8 @@ def test_watts_that_no_machine_draws(study: Study, watts: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("watt_hours", "text"), [(0.244, "0.24 Wh"), (7.25, "7.2 Wh"), (840, "840 Wh"), (1300, "1.3 kWh")]
+    ("watt_hours", "text"),
+    [(0.0012, "1.2 mWh"), (0.244, "0.24 Wh"), (7.25, "7.2 Wh"), (840, "840 Wh"), (1300, "1.3 kWh")],
 )
 def test_energy_in_words(watt_hours: float, text: str) -> None:
     assert energy(watt_hours) == text

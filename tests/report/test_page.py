@@ -16,6 +16,7 @@ from synreid.report import figures
 from synreid.report.folder import read_study
 from synreid.report.page import write_report
 from synreid.stage.errors import UserError
+from synreid.study.answer import SEEDS_FOR_A_CLAIM
 
 from .conftest import Page
 
@@ -295,6 +296,72 @@ def test_soft_labels_are_named_where_there_are_any(make_study: Callable[..., Pat
     arms = [{"name": "real", "control": True}, {"name": "real+40", "persons": 40, "labels": "pseudo"}]
     arms.append({"name": "real+160", "persons": 160, "labels": "lsro"})
     assert "all 3 arms; in 1 arm with soft labels it cannot fall to zero." in report(make_study("soft", arms=arms))
+
+
+def test_models_that_did_not_learn_are_said_to(make_study: Callable[..., Path]) -> None:
+    arms = [{"name": "real", "control": True}, {"name": "real+40", "persons": 40}]
+    arms.append({"name": "real+160", "persons": 160, "labels": "lsro"})  # of whose loss nothing follows
+    folder = make_study(arms=arms)
+    for arm, last in (("real", 1.8), ("real+40", 0.4), ("real+160", 1.9)):
+        for path in folder.glob(f"reid/{arm}/*/metrics.jsonl"):
+            path.write_text(f'{{"step": 1, "loss": 2.0}}\n{{"step": 2, "loss": {last}}}\n')
+    text = report(folder)
+    parts = {name: text.split(f'<section id="{name}">')[1].split("</section>")[0] for name in ("learning", "limits")}
+    assert "No: at the end the training loss is 20 to 95 % of its highest value in all 3 arms" in parts["learning"]
+    for part in parts.values():
+        assert "In 1 of 2 arms with hard labels the training loss stays above 80 %" in part
+    assert "Yes: at the end" in report(make_study("learned"))
+
+
+def test_limits_name_few_seeds_and_a_weak_judge(make_study: Callable[..., Path]) -> None:
+    row = {"score": "identity", "should_pass": "same person", "against": "different persons", "threshold": 0.5}
+    weak, good = ([row | {"good": 0.9, "passes": 0.87, "auc": auc}] for auc in (0.54, 0.94))
+
+    def said(name: str, seeds: int, calibration: list[dict[str, Any]]) -> str:
+        text = report(make_study(name, seeds=seeds, calibration=calibration))
+        return text.split('<section id="limits">')[1].split("</section>")[0]
+
+    found = said("two", 2, weak)
+    assert "One generator for all seeds." in found  # what the study noted itself
+    assert f"2 seeds: a claim takes {SEEDS_FOR_A_CLAIM} or more." in found
+    assert "hardly tells these persons apart (AUC 0.54, where 0.5 is chance)" in found and "87 % of pairs" in found
+    found = said("five", 5, good)
+    assert "a claim takes" not in found and "hardly tells" not in found
+
+
+def test_interval_over_persons_that_is_that_of_seeds_is_said_once(make_study: Callable[..., Path]) -> None:
+    entry = {"arm": "real+160", "against": "real-steps", "metric": "map", "mean": 0.02, "n": 5}
+    bounds = {"low": 0.01, "high": 0.03}
+    wider, same = {"low": 0.004, "high": 0.036}, {"low": 0.01 + 1e-14, "high": 0.03}
+    texts = [
+        report(make_study(name, differences=[entry | bounds | {"persons": persons}]))
+        for name, persons in (("wider", wider), ("same", same))
+    ]
+    no_wider = "with 5 seeds the 95 % interval is no wider than that for other seeds alone."
+    assert [no_wider in text for text in texts] == [False, True]
+    assert "95 % interval +0.40 to +3.60 points of mAP" in texts[0]
+
+
+def test_arms_that_are_identical_are_said_to_be(make_study: Callable[..., Path]) -> None:
+    entry = {"arm": "real+160", "against": "real-steps", "metric": "map", "mean": 0.0, "low": 0.0, "high": 0.0}
+    said = "Both arms are identical in every seed"
+    assert said in report(make_study("same", differences=[entry | {"per_seed": [0.0] * 5}]))
+    assert said not in report(make_study("near", differences=[entry | {"per_seed": [0.01, -0.01, 0.0]}]))
+
+
+def test_small_numbers_and_names_are_for_people(make_study: Callable[..., Path]) -> None:
+    data = {"name": "ours", "query": 25, "query_identities": 9, "gallery": 29, "gallery_identities": 10}
+    text = report(make_study(generator={"kimg": 0.128}, data=data))
+    assert "<dt>memory</dt><dd>15.6 GiB</dd>" in text and "memory_gib" not in text
+    words = " ".join(Page(text).words.split())
+    for sentence in ("It saw 0.1 thousand pictures", "nothing learns from it 25 9 ", "nothing learns from it 29 10 "):
+        assert sentence in words
+
+
+def test_only_cells_that_list_numbers_may_break(make_study: Callable[..., Path]) -> None:
+    page = Page(report(make_study()))
+    lists = [attributes for tag, attributes in page.tags if tag == "td" and attributes.get("class") == "list"]
+    assert len(lists) == len(read_study(make_study("again")).differences)
 
 
 def test_missing_and_damaged_pictures_are_counted(make_study: Callable[..., Path]) -> None:

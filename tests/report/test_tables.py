@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from synreid.report.folder import read_study
-from synreid.report.tables import arms_table, differences_table, selection_table, to_csv
+from synreid.report.tables import arms_table, calibration_table, differences_table, selection_table, to_csv
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -30,10 +30,13 @@ def test_arms_csv_is_mean_and_deviation_of_the_results(make_study: Callable[...,
         assert shown[table.head.index("Rank-1")].startswith(f"{100 * float(row['rank1_mean']):.1f} ± ")
 
 
-def test_variations_have_a_column_where_there_are_any(make_study: Callable[..., Path]) -> None:
-    assert "variations a person" not in arms_table(read_study(make_study())).head
+def test_each_kind_of_made_pictures_has_a_column_where_there_is_any(make_study: Callable[..., Path]) -> None:
+    table = arms_table(read_study(make_study()))
+    assert "variations a person" not in table.head
+    assert [row[table.head.index("made persons")] for row in table.rows] == ["0", "0", "0", "40", "160"]
     arms = [{"name": "real", "control": True}, {"name": "selected-5", "variations": 5}]
     table = arms_table(read_study(make_study("varied", arms=arms)))
+    assert "made persons" not in table.head
     assert [row[table.head.index("variations a person")] for row in table.rows] == ["0", "5"]
     assert [row["variations"] for row in read(table.csv)] == ["0", "5"]
 
@@ -71,6 +74,15 @@ def test_selection_has_both_denominators(make_study: Callable[..., Path]) -> Non
     assert float(second["fraction_of_stage"]) == pytest.approx(401 / 3098)
     assert float(second["fraction_of_all"]) == pytest.approx(401 / 4010)
     assert int(first["discarded"]) + int(second["discarded"]) == int(together["discarded"]) == 4010 - 2697
+
+
+def test_pairs_of_two_persons_are_no_test_of_the_rule_for_duplicates(make_study: Callable[..., Path]) -> None:
+    row = {"should_pass": "same person", "threshold": 0.5, "good": 0.9, "passes": 1.0, "auc": 0.25}
+    pairs = [("identity", "different persons"), ("duplicates", "different persons"), ("duplicates", "copy")]
+    study = read_study(make_study(calibration=[row | {"score": score, "against": kind} for score, kind in pairs]))
+    table = calibration_table(study)
+    assert [(shown[0], shown[2]) for shown in table.rows] == [pairs[0], pairs[2]]
+    assert [(found["score"], found["against"]) for found in read(table.csv)] == [pairs[0], pairs[2]]
 
 
 def test_csv_keeps_spreadsheets_from_running_a_name() -> None:

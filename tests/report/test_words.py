@@ -53,5 +53,9 @@ def test_interval_of_one_seed() -> None:
     assert words.several(1, "query", "queries") == "1 query"
 
 
+def test_thousands_are_those_of_sample_grids_names() -> None:
+    assert [words.thousands(kimg) for kimg in (0.128, 12.288, 320.0)] == ["0.1", "12.3", "320"]
+
+
 def test_what_utf8_cannot_hold_is_replaced() -> None:
     assert words.writable("a\ud800b \N{CHECK MARK}") == "a?b \N{CHECK MARK}"

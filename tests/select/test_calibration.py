@@ -13,7 +13,7 @@ from synreid.cli.main import main
 from synreid.data.pixels import read_picture
 from synreid.data.table import TABLE, column, paths, read_table
 from synreid.features.detectors import HogDetector
-from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, calibrate, calibration_as_text, lines
+from synreid.select.calibration import CURVES, FIGURE, NUMBERS, PICTURES, as_text, calibrate, calibration_as_text, lines
 from synreid.select.calibration_options import CalibrationOptions
 from synreid.select.curves import ScoreSample
 from synreid.select.options import SelectOptions, check
@@ -69,6 +69,7 @@ def test_the_stage_sees_training_pictures_and_writes_all(
     assert set(numbers["scores"]) == pairs | singles
     assert numbers["scores"]["identity"]["auc"]["different persons"]["auc"] > 0.8
     assert numbers["scores"]["duplicates"]["auc"]["copy"]["auc"] == 1.0
+    assert set(numbers["scores"]["duplicates"]["kinds"]) == {"same person", "copy"}  # two persons are no duplicates
     thresholds = {name: score["thresholds"] for name, score in numbers["scores"].items()}
     assert thresholds["ssim-4095"]["thesis"]["value"] == 0.75 and "thesis" not in thresholds["ssim-255"]
     assert thresholds["duplicates"]["default"]["value"] == 3.0
@@ -87,6 +88,18 @@ def test_scores_may_be_chosen_and_come_as_rows(real: pa.Table, colours: ColourEm
     assert (row["passes"], row["good"]) == tuple(
         legs["thresholds"]["proposed"]["passes"][kind] for kind in ("legs", row["should_pass"])
     )
+
+
+def test_table_is_as_wide_as_its_names() -> None:
+    persons, values = np.array(list("aabb")), {"real": np.arange(4.0), "a kind of a long name": np.arange(4.0) - 2}
+    names = ("pedestrian (yolo-fastest-and-more)", "hog")
+    samples = [ScoreSample(name, "real", values, dict.fromkeys(values, persons)) for name in names]
+    found = {sample.name: sample.numbers(0.75, seed=0) for sample in samples}
+    text = as_text({"pictures": 4, "persons": 2, "resolution": "64x32", "accept": 0.75, "scores": found})
+    _, head, *rows, proposed, shares = text.splitlines()
+    assert len(rows) == 2 and {len(row) for row in rows} == {len(head)}
+    assert proposed.startswith("proposed: the highest threshold that 75 % of what should pass reaches")
+    assert "passes: " in shares and "good: " in shares
 
 
 def test_best_of_a_person_are_kept_by_the_earlier_score() -> None:

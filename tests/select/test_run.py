@@ -14,6 +14,7 @@ from PIL import Image
 
 from synreid.data.table import column, read_table
 from synreid.select.options import PRESETS, SelectOptions, check
+from synreid.select.report import kept_as_text
 from synreid.select.run import kept_rows, read_selection, select
 from synreid.stage.errors import UserError
 
@@ -44,6 +45,7 @@ def test_each_fault_is_found_by_its_rule(made: Made, real: pa.Table, colours: Co
         ("too few kept", 9, 1),
     ]
     assert (summary["made"], summary["kept"], summary["persons_made"], summary["persons_kept"]) == (12, 8, 3, 2)
+    assert kept_as_text(out).startswith("kept 8 of 12 pictures, 2 of 3 persons;")
     kept = kept_rows(read_table(persons / "table.parquet"), selection)
     assert len(kept) == 8
     for name in ("kept.png", "discarded.png"):
@@ -136,3 +138,10 @@ def test_a_damaged_selection_is_named(
     pq.write_table(table.set_column(table.column_names.index(name), name, pa.nulls(len(table), pa.bool_())), path)
     with pytest.raises(UserError, match=f"selection.parquet is unreadable .column {name} is not whole"):
         read_selection(path.parent)
+
+
+def test_a_damaged_summary_is_named(made: Made, real: pa.Table, colours: ColourEmbedder, tmp_path: Path) -> None:
+    path = select(made(faulty()), real, tmp_path / "out", COLOUR_ONLY, colours) / "summary.json"
+    path.write_text('{"kept": "all"}')
+    with pytest.raises(UserError, match=r"summary\.json is damaged"):
+        kept_as_text(path.parent)

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from synreid.cli.commands.study import _table
 from synreid.reid.evaluate import Evaluation, write_evaluation
 from synreid.stage.errors import UserError
-from synreid.study.answer import answer_of, differences_of, findings_of, seeds_needed_of, summary_of
+from synreid.study.answer import answer_of, differences_of, findings_of, identical_note, seeds_needed_of, summary_of
 from synreid.study.arms import arms_of
 from synreid.study.recipe import recipe_from
 
@@ -30,9 +31,7 @@ def results(gain: float, seeds: int = 3) -> list[dict[str, float | str]]:
     return rows[::-1]  # the order of results must not matter
 
 
-@pytest.mark.parametrize(
-    ("gain", "verdict"), [(0.02, "they helped"), (-0.02, "they did harm"), (0.0, "no effect is shown")]
-)
+@pytest.mark.parametrize(("gain", "verdict"), [(0.02, "they helped"), (-0.02, "they did harm")])
 def test_answer_speaks_of_the_largest_amount_against_matched_steps(gain: float, verdict: str) -> None:
     rows = differences_of(ARMS, results(gain))
     answer = answer_of(ARMS, rows, 3)
@@ -59,6 +58,48 @@ def answer_where(gains: dict[str, float], **changes: object) -> str:
         for seed in (0, 1)
     ]
     return answer_of(arms, differences_of(arms, rows), 2)
+
+
+def test_interval_that_holds_zero_shows_no_effect() -> None:
+    assert "+0.5 points" in answer_where({"persons-20": 0.004})
+    assert "no effect is shown" in answer_where({"persons-20": 0.004})
+    assert "-0.0" not in answer_where({"persons-20": -0.0001})
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_same_results_in_every_seed_are_no_finding(seeds: int) -> None:
+    rows = differences_of(ARMS, results(0.0, seeds))
+    answer = answer_of(ARMS, rows, seeds)
+    assert "+0.0 points" in answer and "identical in every seed" in answer
+    assert "interval" not in answer and "no effect" not in answer
+
+
+def test_pairs_of_arms_with_the_same_results_are_named_together() -> None:
+    (note,) = identical_note(ARMS, differences_of(ARMS, results(0.02)))
+    assert "real + 10 artificial persons, against real, as many steps as with 10 persons" in note
+    assert "real + 20" not in note
+    unlike = [{**row, "map": index / 100} for index, row in enumerate(results(0.02))]
+    assert identical_note(ARMS, differences_of(ARMS, unlike)) == []
+
+
+def test_printed_differences_have_no_negative_zero() -> None:
+    rows = [
+        {
+            "arm": "a",
+            "against": "b",
+            "metric": metric,
+            "mean": -1e-6,
+            "low": -0.01,
+            "high": 0.01,
+            "per_seed": [value, 0],
+        }
+        for metric, value in (("map", 0), ("rank1", -2e-6))
+    ]
+    empty = {f"{metric}_{of}": 0.5 for metric in ("rank1", "map", "map_trapezoid") for of in ("mean", "sd")}
+    arms = [{"name": name, "title": name.upper(), "steps": 1} for name in "ab"]
+    shown = _table({"arms": arms, "summary": [{"arm": n, **empty} for n in "ab"], "differences": rows, "answer": ""})
+    assert "Rank-1: A, against B: +0.00 points, 95 % interval -1.00 to +1.00" in shown
+    assert "mAP: A, against B: identical in every seed" in shown
 
 
 def test_answer_names_each_other_baseline() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -25,7 +26,7 @@ from synreid.study.plan_words import duration, plan_text
 from synreid.study.recipe import recipe_from, shipped_recipes
 from synreid.study.request import read_request
 from synreid.study.sizes import reid_bytes, snapshots
-from synreid.study.trial import StepSeconds, try_steps
+from synreid.study.trial import BEGUN, StepSeconds, _alone, try_steps
 
 REID = {"backbone": "test_resnet", "embedding": 16, "height": 32, "width": 16, "epochs": 2, "batch": 16}
 RECIPE = {
@@ -178,7 +179,9 @@ def test_a_few_steps_are_tried_in_a_process_of_their_own() -> None:
 
 
 def test_a_generator_is_tried_too(monkeypatch: pytest.MonkeyPatch, tiny_options: GanOptions) -> None:
-    def here(run: Callable[..., None], table: pa.Table, folder: Path, options: object, seconds: float) -> None:
+    def here(
+        run: Callable[..., None], table: pa.Table, folder: Path, options: object, *_: object, **__: object
+    ) -> None:
         folder.mkdir()
         run(table, folder, options)
 
@@ -188,8 +191,68 @@ def test_a_generator_is_tried_too(monkeypatch: pytest.MonkeyPatch, tiny_options:
 
 
 def test_what_does_not_end_in_time_stays_unknown(monkeypatch: pytest.MonkeyPatch, tiny_options: GanOptions) -> None:
-    monkeypatch.setattr("synreid.study.trial._alone", lambda run, table, folder, options, seconds: folder.mkdir())
+    monkeypatch.setattr("synreid.study.trial._alone", lambda run, table, folder, *rest, **least: folder.mkdir())
     assert try_steps([ReidOptions(**REID)], tiny_options) == StepSeconds((None,), None)
+
+
+@pytest.mark.parametrize(
+    ("ended", "found"),
+    [
+        ({"first": 5.0}, StepSeconds((), 5.0, at_most=True)),
+        ({"first": 5.0, "1": 3.0}, StepSeconds((), 3.0, at_most=True)),
+        ({"first": 5.0, "1": 3.0, "4": 9.0}, StepSeconds((), 2.0)),
+        ({"first": 5.0, "1": 3.0, "4": 2.0}, StepSeconds((), 3.0, at_most=True)),  # a hiccup in the shorter one
+    ],
+)
+def test_generators_step_goes_by_what_ended_of_its_trial(
+    ended: dict[str, float], found: StepSeconds, monkeypatch: pytest.MonkeyPatch, tiny_options: GanOptions
+) -> None:
+    def leave(run: object, table: pa.Table, folder: Path, *rest: object, **least: Path) -> None:
+        for name, seconds in ended.items():
+            write_json(folder / name / RUN, {"finished": "2026-01-01", "seconds": seconds})
+
+    monkeypatch.setattr("synreid.study.trial._alone", leave)
+    assert try_steps([], tiny_options) == found
+
+
+def test_trial_lasts_until_the_least_of_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "trial"
+    waits: list[float] = []
+
+    class Late:
+        """A process whose training has ended after as many waits as its time and three more."""
+
+        def start(self) -> None:
+            (folder / BEGUN).touch()
+
+        def is_alive(self) -> bool:
+            return True
+
+        def join(self, seconds: float | None = None) -> None:
+            waits.append(seconds or 0.0)
+            if len(waits) == 4:
+                write_json(folder / "first" / RUN, {"finished": "2026-01-01", "seconds": 20.0})
+
+        def kill(self) -> None:
+            assert (folder / "first" / RUN).exists()
+
+    context = SimpleNamespace(Process=lambda **_: Late())
+    monkeypatch.setattr("synreid.study.trial.multiprocessing.get_context", lambda _: context)
+    _alone(lambda *_: None, pa.table({}), folder, None, seconds=10.0, least=folder / "first")
+    assert waits == [10.0, 0.1, 0.1, 0.1, 0.0]
+
+
+def test_what_is_not_known_is_named_beside_the_sum(
+    recipe: str, tiny_street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "without what else is done once." in plan_text(plan_study(recipe, tiny_street))
+    monkeypatch.setattr("synreid.study.plan.try_steps", lambda reid, gan: StepSeconds((0.5,), None))
+    assert "without the generator and what else is done once." in plan_text(plan_study(recipe, tiny_street))
+    monkeypatch.setattr("synreid.study.plan.try_steps", lambda reid, gan: StepSeconds((0.5,), 2.0, at_most=True))
+    shown = plan_text(plan_study(recipe, tiny_street))
+    assert "2 s a step, by a trial of one step, so at most." in shown
+    # 16 pictures a batch, of whose step a picture that is seen twice takes two thirds
+    assert "48 pictures/s, reckoned from training by a trial." in shown
 
 
 def test_command_prints_the_plan_and_makes_nothing(

@@ -40,7 +40,13 @@ def test_options_reach_their_stages() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "x", "gan": {"kimgs": 5}}, "kimgs"),
+        ({"name": "x", "gan": {"kimgs": 5}}, "my.yaml has the key gan.kimgs; gan takes cfg, height, .* kimg, "),
+        (
+            {"name": "x", "keeep": 3},
+            "my.yaml has the key keeep, but a recipe takes name, .* keep, .* reference; correct",
+        ),
+        ({"name": "x", "variations": {"vary": {"q": 1}}}, "key variations.vary.q; variations.vary takes images, "),
+        ({"name": "x", "baselines": {"a": {"q": 1}}}, "Option 'q' is not accepted"),
         ({"name": "x", "gan": {"kimg": "much"}}, "kimg"),
         ({"name": "x", "seeds": [1, 1]}, "seeds"),
         ({"name": "x", "amounts": [0]}, "amounts"),
@@ -73,6 +79,7 @@ def test_options_reach_their_stages() -> None:
         ({"name": "x", "command": "train --seed {seed}"}, "command lacks {steps};"),
         ({"name": "x", "command": "train --steps {steps}"}, "command lacks {seed};"),
         ({"name": "x", "command": "train"}, "command lacks {steps} and {seed};"),
+        ({"name": "x", "command": f"{COMMAND} 'my file"}, "command cannot be split into words"),
         ({"name": "x", "reid": {"preset": "best"}}, "presets are thesis, strong"),
         ({"name": "x", "baselines": {"A b": {}}}, "'A b' of baselines"),
         ({"name": "x", "baselines": {"a": {"preset": ["strong"]}}}, "presets are thesis, strong"),

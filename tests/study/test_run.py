@@ -19,7 +19,7 @@ from synreid.generate.train import train_gan
 from synreid.reid import train as reid_training
 from synreid.report.page import write_report
 from synreid.stage.errors import UserError
-from synreid.stage.files import read_json, write_json
+from synreid.stage.files import read_json
 from synreid.study.plan import plan_study
 from synreid.study.run import run_study
 
@@ -133,9 +133,12 @@ def test_plan_is_what_was_run_and_finds_all_of_it(study: Path, tiny_street: Path
     assert {one.state for one in plan.shared} == {"finished"}
 
 
-def test_finished_study_runs_nothing_again(study: Path, tiny_street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_study_runs_nothing_again_and_says_so(
+    study: Path, tiny_street: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("synreid.study.work.StudyWork.run", lambda self: pytest.fail("ran again"))
     run_study(str(study.parent / "recipe.yaml"), tiny_street, study)
+    assert f"all 16 trainings in {study} are finished; nothing is run" in capsys.readouterr().err
 
 
 def test_times_are_of_all_that_was_done_and_the_same_where_a_study_is_run_again(
@@ -151,7 +154,9 @@ def test_times_are_of_all_that_was_done_and_the_same_where_a_study_is_run_again(
     assert {name for name, pool in pools.items() if pool} == {"persons-4", "synthetic-only", "shuffled-labels"}
     out = tmp_path / "again"
     shutil.copytree(study, out)
-    write_json(out / "run.json", {**read_json(out / "run.json"), "finished": None})
+    for name in ("study.json", "results.json"):
+        (out / name).unlink()
+    assert not plan_study(str(study.parent / "recipe.yaml"), tiny_street, out).finished
     again = read_json(run_study(str(study.parent / "recipe.yaml"), tiny_street, out) / "study.json")
     assert (again["times"], again["results"]) == (first["times"], first["results"])
 
@@ -216,6 +221,7 @@ def test_generator_that_saw_a_test_picture_stops_the_study(
     gan = train_gan(leaky, tmp_path / "gan", dataclasses.replace(tiny_options, kimg=0.016))
     with pytest.raises(UserError, match=r"learned from .*\.jpg, a test picture"):
         run_study(write_recipe(tmp_path), tiny_street, tmp_path / "out", gan)
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {".lock"}, "the folder is free for another request"
 
 
 @pytest.mark.parametrize(
@@ -258,9 +264,14 @@ def test_more_persons_than_selection_leaves_is_refused(
 
 
 def test_users_own_command_takes_the_place_of_training(
-    tiny_street: Path, tmp_path: Path, write_recipe: Callable[..., str]
+    tiny_street: Path, tmp_path: Path, write_recipe: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = tmp_path / "mine.py"
+    command = f"{sys.executable} {script} {{train}} {{query}} {{gallery}} {{out}} {{seed}} {{steps}}"
+    recipe = write_recipe(tmp_path, command=command, extra=[], full_resolution=False)
+    script.write_text("raise SystemExit('not yet')")
+    with pytest.raises(UserError, match="not yet"):
+        run_study(recipe, tiny_street, tmp_path / "out")
     script.write_text(
         "import csv, sys, numpy as np\n"
         "from pathlib import Path\n"
@@ -271,15 +282,19 @@ def test_users_own_command_takes_the_place_of_training(
         "    rows = list(csv.DictReader(open(path)))\n"
         "    np.save(Path(out) / f'{name}.npy', np.array([[hash(r['pid']) % 97, int(seed), 1] for r in rows], float))\n"
     )
-    command = f"{sys.executable} {script} {{train}} {{query}} {{gallery}} {{out}} {{seed}} {{steps}}"
-    out = run_study(
-        write_recipe(tmp_path, command=command, extra=[], full_resolution=False), tiny_street, tmp_path / "out"
-    )
+    out = run_study(recipe, tiny_street, tmp_path / "out")
+    assert "training 6 of 6" in (said := capsys.readouterr().err) and "about 0 min" not in said
     result = read_json(out / "study.json")
     assert len(result["results"]) == 6
     assert {row["arm"] for row in result["results"]} == {"real", "persons-4", "real-as-4"}
     steps = {arm: int((out / "reid" / arm / "1" / "steps").read_text()) for arm in ("real", "persons-4", "real-as-4")}
     assert steps["real-as-4"] == steps["persons-4"] > steps["real"]
+    script.write_text("raise SystemExit('another way')")
+    for go in (run_study, plan_study):
+        with pytest.raises(
+            UserError, match=r"mine\.py, which command names, is not what it was when .*out was trained"
+        ):
+            go(recipe, tiny_street, out)
 
 
 def test_other_labels_and_selections_are_arms_and_teachers_the_real_arms_models(

@@ -101,10 +101,10 @@ def _lines(report: CheckReport) -> list[tuple[str, str]]:
     if report.split_made:
         lines.append(("It has no splits of its own: half of the identities train, the others are for the test.", ""))
     if report.ignored:
-        lines.append((f"{report.ignored:,} other files are ignored.", ""))
+        lines.append((f"Other files, which are ignored: {report.ignored:,}.", ""))
     for problem in sorted(report.problems, key=lambda problem: problem.level != STOPS):
         style = "bold red" if problem.level == STOPS else "yellow"
-        lines.append((f"{problem.level}: {problem.rule}: {problem.count:,} {problem.advice}", style))
+        lines.append((f"{problem.level}: {problem.headline}", style))
         lines.extend((f"    {example}", "") for example in problem.examples)
         if problem.count > len(problem.examples) > 0:
             lines.append((f"    and {problem.count - len(problem.examples):,} more", ""))
@@ -115,7 +115,7 @@ def _lines(report: CheckReport) -> list[tuple[str, str]]:
 def _sizes(sizes: Counter[tuple[int, int]]) -> str:
     total = sum(sizes.values())
     if not sizes:
-        return "It has no picture that can be read."
+        return "None of its pictures can be used."
     (height, width), most = sizes.most_common(1)[0]
     if len(sizes) == 1:
         return f"All {total:,} pictures have {height}x{width} pixels."

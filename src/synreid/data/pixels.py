@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,7 @@ def _decode_into(path: Path, table: pa.Table, shape: tuple[int, ...]) -> None:
 
 
 def _blocks(table: pa.Table, height: int, width: int) -> Iterator[np.ndarray]:
-    resized = 0
-    digests, files = column(table, "sha256"), paths(table)
+    digests, roots, files = column(table, "sha256"), column(table, "root"), paths(table)
     with progress("decoding pictures", total=len(files)) as bar:
         for start in range(0, len(files), BLOCK):
             chunk = files[start : start + BLOCK]
@@ -76,9 +76,14 @@ def _blocks(table: pa.Table, height: int, width: int) -> Iterator[np.ndarray]:
                 rgb = read_picture(path)
                 if picture_sha256(rgb) != digests[start + index]:
                     raise UserError(f"{path} has changed since its table was made; run the command that made it again.")
-                resized += rgb.shape[:2] != (height, width)
+                if rgb.shape[:2] != (height, width):
+                    _say_resized(roots[start + index], height, width)
                 block[index] = resize(rgb, height, width)
             yield block
             bar.advance(len(chunk))
-    if resized:
-        say(f"{resized:,} of {len(files):,} pictures were resized to {height}x{width}.")
+
+
+@cache
+def _say_resized(folder: str, height: int, width: int) -> None:
+    """Say, once for each folder and size, that its pictures are not taken as they are."""
+    say(f"Pictures in {folder} that have another size are resized to {height}x{width}.")

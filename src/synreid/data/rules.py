@@ -18,16 +18,20 @@ EXAMPLES = 5
 MISSING = "missing picture"
 _MEGA = MAX_PIXELS // 10**6
 
-# What is said of each rule of single files, after their number.
+# What is said of each rule of single files, behind their number, so of one or of many.
 FILE_RULES = {
-    NOT_A_PICTURE: (STOPS, "files are named as pictures, but are none; remove them"),
-    DAMAGED: (STOPS, "pictures are damaged, cut short or unreadable; replace or remove them"),
-    TOO_LARGE: (STOPS, f"pictures have over {_MEGA} megapixels; crop them to the person"),
-    MISSING: (STOPS, "pictures are named, but are not there; correct their paths"),
-    WRONG_ROW: (STOPS, "rows cannot be read; correct them"),
-    WRONG_NAME: (WARNING, "pictures are left out: their names do not read like 0002_c1s1_000451_03.jpg, in UTF-8"),
-    MADE_PICTURE: (WARNING, "pictures are left out: their names say that they are made; add them by their selection"),
-    WRONG_PLACE: (WARNING, "pictures or folders are left out: the layout has no place for them there"),
+    NOT_A_PICTURE: (STOPS, "named as a picture, but none; remove it"),
+    DAMAGED: (STOPS, "damaged, cut short or unreadable; replace or remove it"),
+    TOO_LARGE: (STOPS, f"over {_MEGA} megapixels; crop it to the person"),
+    MISSING: (STOPS, "named, but not there; correct the path"),
+    WRONG_ROW: (STOPS, "cannot be read; correct it"),
+    WRONG_NAME: (WARNING, "left out, since its name does not read like 0002_c1s1_000451_03.jpg, in UTF-8"),
+    MADE_PICTURE: (WARNING, "left out, since its name says that it is made; add it by its selection"),
+    WRONG_PLACE: (
+        WARNING,
+        "left out, since the layout has no place for it there; plain folders hold person/picture.jpg, or "
+        "train/person/picture.jpg beside query and gallery",
+    ),
 }
 
 
@@ -43,7 +47,12 @@ class Problem:
 
     def __str__(self) -> str:
         shown = f" (such as {self.examples[0]})" if self.examples else ""
-        return f"{self.rule}: {self.count:,} {self.advice}{shown}"
+        return f"{self.headline}{shown}"
+
+    @property
+    def headline(self) -> str:
+        """The rule, how often it is broken, and what to do."""
+        return f"{self.rule} ({self.count:,}): {self.advice}"
 
 
 def _problem(rule: str, level: str, broken: Iterable[str], advice: str) -> Iterator[Problem]:
@@ -68,9 +77,9 @@ def table_problems(table: pa.Table) -> list[Problem]:
     """Return what the rows break together: splits, identities, cameras, content."""
     facts = _Facts(table)
     return [
+        *_cameras(facts),  # without which there are no queries
         *_missing_splits(facts),
         *_shared_identities(facts),
-        *_cameras(facts),
         *_unanswerable_queries(facts),
         *_few_pictures(facts),
         *_content_across(facts),
@@ -95,28 +104,28 @@ def empty_split(name: str) -> tuple[str, str]:
 
 def _missing_splits(facts: _Facts) -> Iterator[Problem]:
     unnamed = [str(path) for path, split in zip(facts.path, facts.split, strict=True) if split is None]
-    yield from _problem("no split", STOPS, unnamed, "pictures have no split, but others have; give each one or none")
+    yield from _problem("no split", STOPS, unnamed, "others have one; give one to each or to none")
     for name, least in (("train", 2), ("query", 1), ("gallery", 1)):
         persons = set(facts.pid[(facts.split == name) & ~facts.junk])
         if len(persons) < least:
-            advice = f"persons are in the split {name}, which needs at least {least}"
+            advice = f"persons in the split {name}, which needs at least {least}"
             yield Problem(empty_split(name)[bool(persons)], STOPS, len(persons), advice)
 
 
 def _shared_identities(facts: _Facts) -> Iterator[Problem]:
     shared = sorted(set(facts.pid[facts.train & ~facts.junk]) & set(facts.pid[facts.test & ~facts.junk]))
-    yield from _problem("identity in train and test", STOPS, shared, "identities are in both; move each to one side")
+    yield from _problem("identity in train and test", STOPS, shared, "in both; move it to one side")
 
 
 def _cameras(facts: _Facts) -> Iterator[Problem]:
     unknown = facts.camera == None  # noqa: E711, elementwise
-    advice = "{} have no camera; give the pattern that finds it in their names, or a CSV file with cameras"
-    parts = ((STOPS, facts.test, "query or gallery pictures"), (WARNING, facts.train, "training pictures"))
+    advice = "in {}; give the pattern that finds it in the names (--camera_pattern), or a CSV file with cameras"
+    parts = ((STOPS, facts.test, "query or gallery"), (WARNING, facts.train, "the training split"))
     for level, part, where in parts:
         yield from _problem("no camera", level, map(str, facts.path[unknown & part]), advice.format(where))
     cameras = set(facts.camera[facts.test & ~facts.junk & ~unknown])
     if facts.test.any() and len(cameras) < 2:
-        advice = "cameras in query and gallery; re-ID is measured from one camera to another, so two are needed"
+        advice = "in query and gallery; re-ID is measured from one camera to another, so two are needed"
         yield Problem("fewer than two cameras", STOPS, len(cameras), advice, tuple(cameras))
 
 
@@ -128,7 +137,7 @@ def _unanswerable_queries(facts: _Facts) -> Iterator[Problem]:
     queries = np.flatnonzero((facts.split == "query") & ~facts.junk)
     broken = [str(facts.path[row]) for row in queries if not seen[facts.pid[row]] - {facts.camera[row], None}]
     level = STOPS if len(broken) == len(queries) else WARNING
-    advice = "queries have no gallery picture of their person under another camera, and do not count in the evaluation"
+    advice = "no gallery picture of its person under another camera, so it does not count in the evaluation"
     yield from _problem("query without a cross-camera positive", level, broken, advice)
 
 
@@ -138,7 +147,7 @@ def _few_pictures(facts: _Facts) -> Iterator[Problem]:
     counted = facts.train | np.array([pid in asked for pid in facts.pid], dtype=bool)
     counts = Counter(facts.pid[counted & ~facts.junk])
     single = sorted(pid for pid, count in counts.items() if count == 1)
-    yield from _problem("one-picture identity", WARNING, single, "identities have a single picture, nothing to match")
+    yield from _problem("one-picture identity", WARNING, single, "a single picture, nothing to match")
 
 
 def _same_content(facts: _Facts, part: np.ndarray) -> list[list[int]]:
@@ -152,7 +161,7 @@ def _same_content(facts: _Facts, part: np.ndarray) -> list[list[int]]:
 def _content_across(facts: _Facts) -> Iterator[Problem]:
     groups = _same_content(facts, facts.train | facts.test)
     crossing = [group for group in groups if facts.train[group].any() and facts.test[group].any()]
-    advice = "pictures are in train and in test; remove them from one side"
+    advice = "there on both sides; remove it from one"
     yield from _problem("same content in train and test", STOPS, _named(facts, crossing), advice)
 
 
@@ -161,9 +170,9 @@ def _content_twice(facts: _Facts) -> Iterator[Problem]:
     groups = [group for part in (facts.train, facts.test) for group in _same_content(facts, part & real)]
     strangers = [group for group in groups if len(set(facts.pid[group])) > 1]
     twins = [group for group in groups if len(set(facts.pid[group])) == 1]
-    advice = "pictures are there again under another identity; one of the labels is wrong"
+    advice = "there again under another identity; one of the labels is wrong"
     yield from _problem("same content of two identities", WARNING, _named(facts, strangers), advice)
-    yield from _problem("same content twice", WARNING, _named(facts, twins), "pictures are there more than once")
+    yield from _problem("same content twice", WARNING, _named(facts, twins), "there more than once")
 
 
 def _named(facts: _Facts, groups: list[list[int]]) -> list[str]:

@@ -160,8 +160,13 @@ def _scanned(found: Listing) -> Scan:
 
 
 def examine(path: Path, camera_pattern: str | None = None, seed: int = 0) -> Scan:
-    """Scan, split by identity where the folder has no splits, and add what the rows break together."""
+    """Scan, split by identity where the folder has no splits, and add what the rows break together.
+
+    Where no picture is left, what left them out stops a study, whatever its level.
+    """
     found = scan(path, camera_pattern)
+    if not len(found.table):
+        return replace(found, problems=[replace(problem, level=STOPS) for problem in found.problems])
     made = column(found.table, "split").tolist().count(None) == len(found.table)
     table = split_identities(found.table, seed) if made else found.table
     return replace(found, table=table, split_made=made, problems=[*found.problems, *table_problems(table)])
@@ -179,7 +184,7 @@ def open_data(
     spared = {rule for name in ("train", "query", "gallery") if name not in needs for rule in empty_split(name)}
     stops = [problem for problem in found.problems if problem.level == STOPS and problem.rule not in spared]
     if stops:
-        more = f", and {len(stops) - 1} more rules are broken" if len(stops) > 1 else ""
+        more = f"; further rules that are broken: {len(stops) - 1}" if len(stops) > 1 else ""
         raise UserError(f"{path} cannot be used: {stops[0]}{more}; see `synreid data check {path}`.")
     for problem in found.problems:
         warn(str(problem))

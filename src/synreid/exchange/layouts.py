@@ -58,7 +58,8 @@ def write_market1501(table: pa.Table, numbering: Numbering, folder: Path) -> lis
     if len(missing := np.flatnonzero(numbering.cameras == 0)):
         raise UserError(
             f"{len(missing)} pictures have no camera (the first is {column(table, 'path')[missing[0]]}), but names of "
-            "Market-1501's layout need one; give the pattern that finds it, or take layout imagefolder."
+            "Market-1501's layout need one; give the pattern that finds it by --camera_pattern, or take layout "
+            "imagefolder."
         )
     for name in market1501.SPLITS:
         (folder / name).mkdir()  # parsers want all three, also where one is empty

@@ -61,7 +61,8 @@ def strategy(name: str, seed: int, teacher: Teacher | None = None) -> LabelStrat
     if name in TAUGHT:
         if teacher is None:
             raise UserError(
-                f"label strategy '{name}' needs a teacher; give the folder of a reid train run on the real pictures."
+                f"label strategy '{name}' needs a teacher; name the folder of a reid train run on the real pictures "
+                "alone by --teacher."
             )
         if name == Slsr.name:
             return Slsr(teacher.embed, seed)
@@ -70,7 +71,7 @@ def strategy(name: str, seed: int, teacher: Teacher | None = None) -> LabelStrat
         return MprlStatic(teacher) if name == MprlStatic.name else TeacherLabels(teacher)
     if teacher is not None:
         raise UserError(
-            f"a teacher was given, but label strategy '{name}' has none; leave it out, or choose one of: "
+            f"a teacher was given, but label strategy '{name}' has none; leave --teacher out, or choose one of: "
             f"{', '.join(TAUGHT)}."
         )
     return Shuffled(seed) if name == Shuffled.name else ALONE[name]()

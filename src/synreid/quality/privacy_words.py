@@ -21,7 +21,8 @@ def space_in_words(numbers: Mapping[str, Any], made: int, variations: bool) -> s
         return f"{count[0].upper()}{count[1:]}."
     if numbers["chance"] >= CHANCE:
         on_the_whole = "nearer on the whole" if numbers["auc_low"] > 0.5 else "no nearer on the whole"
-        return f"No clear sign of copying: {count}; they are {on_the_whole} (AUC {numbers['auc']:.3f})."
+        auc = f"AUC {numbers['auc']:.3f}, 95 % interval {numbers['auc_low']:.3f} to {numbers['auc_high']:.3f}"
+        return f"No clear sign of copying: {count}; {_as_many(numbers)}; they are {on_the_whole} ({auc})."
     if copied(numbers):
         return f"Suspicious: {count}, and {_hit(numbers['hit'])}."
     return (
@@ -46,7 +47,7 @@ def overall(numbers: Mapping[str, Any], made: int, held: int, variations: bool) 
         )
     if numbers["chance"] >= CHANCE:
         ending = " Look at the flagged ones all the same, and leave them out." if numbers["flagged"] else ""
-        return f"No clear sign of copying on the whole: {count}.{ending}"
+        return f"No clear sign of copying on the whole: {count}; {_as_many(numbers)}.{ending}"
     if copied(numbers):
         return f"Training pictures were copied: {count}, and {_hit(numbers['hit'])}. Leave the flagged ones out."
     return (
@@ -90,6 +91,10 @@ def _mostly_training(hit: Mapping[str, Any]) -> bool:
     by_chance = hit["training_share_by_chance"]
     often = hit["training"] * (1 - by_chance) >= ODDS * by_chance * hit["held_out"]
     return bool(often and hit["chance"] < HIT_CHANCE)
+
+
+def _as_many(numbers: Mapping[str, Any]) -> str:
+    return f"counted once a person, at least as many come by chance with probability {numbers['chance']:.2g}"
 
 
 def _hit(hit: Mapping[str, Any]) -> str:

@@ -47,8 +47,9 @@ def run_command(
 
     Written into `out` before: train.csv, query.csv and gallery.csv (columns path, pid, camera, origin; paths
     absolute). In the command, which is split as a shell would but not run by one, {train}, {query}, {gallery}, {out},
-    {seed} and {steps} (empty where not asked for) are filled in; what it prints goes to command.log. It must write
-    query.npy and gallery.npy into {out}: features [N, D], one row for each row of the CSV, in its order.
+    {seed} and {steps} (empty where not asked for) are filled in; it runs in the folder that this process was started
+    in, and what it prints goes to command.log. It must write query.npy and gallery.npy into {out}: features [N, D], one
+    row for each row of the CSV, in its order.
 
     Raises UserError when the command is not found, fails, or leaves no such files. One that was cut off runs again.
     """
@@ -127,5 +128,8 @@ def _read_features(path: Path, rows: int) -> np.ndarray:
         ) from error
     except DAMAGED as error:
         raise UserError(f"{path} is not a plain NumPy array ({error}); write it by numpy.save.") from error
-    check_features(features, rows, path.name)
+    try:
+        check_features(features, rows, path.stem)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return np.asarray(features, dtype=np.float32)

@@ -16,6 +16,9 @@ from synreid.reid.bootstrap import query_intervals
 from synreid.reid.breakdown import by_camera, by_camera_pair, by_positives
 from synreid.reid.embed import embed_table
 from synreid.reid.evaluate import (
+    PER_QUERY,
+    RANKED,
+    SUMMARY,
     CosineDistances,
     Evaluation,
     Subject,
@@ -75,7 +78,8 @@ def evaluate_protocols(
 
     The single query is always there; its files lie in `out`, by default the model's own folder, as `evaluate_model`
     writes them. The others have the same files in a subfolder. intervals.json and breakdown.json lie beside where
-    asked for. Each file carries a fingerprint, and what is there already is read and not computed. Raises UserError.
+    asked for. Each file carries a fingerprint, and what is there already is read and not computed. What lies where is
+    said. Raises UserError.
     """
     options = EvaluateOptions() if options is None else options
     out = Path(model_folder if out is None else out)
@@ -84,7 +88,12 @@ def evaluate_protocols(
         write_predictions(subject, out / PREDICTIONS)
     features = _Features(subject, (options.k1, options.k2, options.lambda_value))
     asked = [p for p in PROTOCOLS if p.multi_query <= options.multi_query and p.rerank <= options.rerank]
-    return {protocol.title: _scores(features, protocol, out / protocol.folder, options) for protocol in asked}
+    scores = {protocol.title: _scores(features, protocol, out / protocol.folder, options) for protocol in asked}
+    optional = {INTERVALS: options.intervals, BREAKDOWN: options.breakdown, f"{PREDICTIONS}/": options.predictions}
+    files = [SUMMARY, PER_QUERY, RANKED, *(name for name, wanted in optional.items() if wanted)]
+    files += [f"{protocol.folder}/" for protocol in asked[1:]]  # the first one's lie in `out` itself
+    say(f"{out} holds {', '.join(files)}.")
+    return scores
 
 
 class _Features:
@@ -101,9 +110,12 @@ class _Features:
     def multi_query(self) -> np.ndarray:
         subject, drawn = self.subject, self.drawn
         if drawn is not None:
-            say(f"multi-query: {len(drawn):,} pictures of gt_bbox are embedded.")
+            say(f"multi-query: {len(drawn):,} pictures of gt_bbox, drawn by hand, are embedded.")
             return multi_query_features(subject.query, subject.features[0], drawn, embed_table(subject.model, drawn))
-        say("multi-query: gt_bbox holds none of these persons; their query and gallery pictures are averaged.")
+        say(
+            "multi-query: no pictures drawn by hand (Market-1501's folder gt_bbox) show these persons, so their "
+            "query and gallery pictures are averaged."
+        )
         good = ~column(subject.gallery, "junk")
         pictures = concat([subject.query, pick(subject.gallery, junk=False)])
         features = np.concatenate([subject.features[0], subject.features[1][good]])
@@ -185,10 +197,16 @@ def _span(intervals: dict[str, Any], key: str) -> str:
 
 def _breakdown_lines(breakdown: dict[str, Any]) -> list[str]:
     named = [(f"camera {row['camera']}", row) for row in breakdown["by_camera"]]
-    named += [(f"{row['fewest']} to {row['most']} positives", row) for row in breakdown["by_positives"]]
+    named += [(_positives(row["fewest"], row["most"]), row) for row in breakdown["by_positives"]]
     width = max(len(name) for name, _ in named)
     return [
         f"{name:{width}}  Rank-1 {row['rank1'] * 100:6.2f} %, mAP {row['map'] * 100:6.2f} %, {row['queries']} queries"
         for name, row in named
         if row["queries"]
     ]
+
+
+def _positives(fewest: int, most: int) -> str:
+    if fewest < most:
+        return f"{fewest} to {most} positives"
+    return f"{most} positive{'' if most == 1 else 's'}"

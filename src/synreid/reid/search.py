@@ -97,16 +97,15 @@ def as_text(entries: Sequence[dict[str, Any]]) -> str:
 def write_ranked(entries: Sequence[dict[str, Any]], picture: Path) -> None:
     """Write ranked lists as a PNG, and all that is known of them beside it as .json; raises UserError.
 
-    Of more than 40 queries the sheet shows 40, evenly spread, which is said.
+    Of more than 40 queries the sheet shows 40, evenly spread. What lies where is said.
     """
     picture = Path(picture)
     if picture.suffix.lower() != ".png":
         raise UserError(f"{picture} does not end in .png; name a PNG file for the ranked lists.")
     write_json(picture.with_suffix(".json"), list(entries))
     shown = [entries[row] for row in spread(len(entries), SHOWN_QUERIES)]
-    if len(shown) < len(entries):
-        say(f"{picture} shows {len(shown)} of {len(entries):,} lists; {picture.with_suffix('.json')} holds them all.")
     write_picture(picture, ranked_sheet(shown))
+    say(f"{picture} shows {len(shown)} of {len(entries):,} lists; {picture.with_suffix('.json')} holds them all.")
 
 
 def ranked_sheet(entries: Sequence[dict[str, Any]]) -> np.ndarray:

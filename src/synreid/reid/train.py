@@ -22,7 +22,7 @@ from synreid.reid.losses import cross_entropy
 from synreid.reid.optimise import set_rates
 from synreid.reid.options import ReidOptions
 from synreid.reid.osnet import OSNet, unfold
-from synreid.reid.prepare import prepare
+from synreid.reid.prepare import prepare, warn_of_sharpness
 from synreid.reid.pretrained import weights_input
 from synreid.reid.sampler import Part, check_parts, sampler_for
 from synreid.reid.seeds import DROPOUT, seed_torch
@@ -107,6 +107,8 @@ def train(
                 raise UserError(
                     f"{len(names)} identity among the training pictures, but two are needed; check the data."
                 )
+            if len(parts) == 2 and all(map(len, parts)):
+                warn_of_sharpness(parts[0], parts[1], options)
             sampler = sampler_for(options, made_rows(kept), chosen.persons().numpy())
             state, precision = enter(folder.path, options, len(names), world.device)
             # part by part, since the cache knows the real pictures from the other arms

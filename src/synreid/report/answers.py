@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
-from synreid.report.entries import Difference, Study
+from synreid.report.entries import Arm, Difference, Study
 from synreid.report.ranked import RankedLists
 from synreid.report.words import (
     METRIC_NAMES,
@@ -16,16 +19,25 @@ from synreid.report.words import (
     percent,
     points,
     several,
+    thousands,
 )
 from synreid.study.statistics import paired_difference
 
 HARD_LABELS = ("new-identity", "shuffled", "extra-class", "pseudo")  # one class a picture: such a loss may reach zero
+SEEDS_FOR_A_CLAIM = 5  # as `study.answer` has it, which would import torch here
+STILL_HIGH = 0.8  # of its highest value: a training loss that ends above it has hardly fallen
+IDENTITY = ("identity", "different persons")  # what calibration calls the judge, and whom it should tell apart
+WEAK_JUDGE = 0.75  # AUC below which it is named as a limit
+
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def verdict(headline: Difference | None) -> str:
     """Say in plain words what the headline's interval allows one to believe."""
     if headline is None:
         return "The study lists no difference of an augmented arm against a control, so it gives no interval."
+    if headline.per_seed and not any(headline.per_seed):
+        return "Both arms are identical in every seed: one training, or a command that does not look at its pictures."
     return {
         "above": "The whole interval lies above zero: chance between seeds alone does not explain the gain.",
         "below": "The whole interval lies below zero: chance between seeds alone does not explain the loss.",
@@ -63,10 +75,11 @@ def of_headline(study: Study) -> list[str]:
     both = f"{study.title(headline.arm)} against {study.title(headline.against)}"
     told = []
     if headline.persons.get("low") is not None:
-        bounds = interval(headline.persons["low"], headline.persons["high"])
-        told.append(
-            f"{both}, for other test persons too and not only for other seeds: 95 % interval {bounds} points of mAP."
-        )
+        low, high = headline.persons["low"], headline.persons["high"]
+        wider = f"95 % interval {interval(low, high)} points of mAP."
+        if _same(low, headline.low) and _same(high, headline.high):  # as it is where few seeds scatter most
+            wider = f"with {several(headline.n, 'seed')} the 95 % interval is no wider than that for other seeds alone."
+        told.append(f"{both}, for other test persons too and not only for other seeds: {wider}")
     pair = (headline.arm, headline.against, "rank1")
     ranked = next((d for d in study.differences if (d.arm, d.against, d.metric) == pair), None)
     if ranked is not None and ranked.mcnemar.get("gained") is not None:
@@ -78,6 +91,10 @@ def of_headline(study: Study) -> list[str]:
             "method: two trainings of one arm differ too."
         )
     return [*told, study.seeds_needed] if study.seeds_needed else told
+
+
+def _same(a: float | None, b: float | None) -> bool:
+    return a is not None and b is not None and math.isclose(a, b, abs_tol=1e-9)
 
 
 def arms(study: Study) -> str:
@@ -111,24 +128,62 @@ def generator(study: Study) -> str:
     (first_kimg, first), (last_kimg, last) = min(curve), max(curve)
     went = "fell" if last < first else "rose"
     return (
-        f"Between {first_kimg:g} and {last_kimg:g} thousand pictures its Fréchet distance to real pictures {went} from "
-        f"{first:.3g} to {last:.3g}. It is one generator, so there is no interval: another one may come nearer."
+        f"Between {thousands(first_kimg)} and {thousands(last_kimg)} thousand pictures its Fréchet distance to real "
+        f"pictures {went} from {first:.3g} to {last:.3g}. It is one generator, so there is no interval: another one "
+        "may come nearer."
     )
 
 
-def learning(study: Study, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> str:
+def learning(study: Study, curves: Curves) -> str:
     """Say how far the training loss of every arm fell, of curves as `folder.learning_curves` returns them."""
-    left = {arm: float(y[-1] / y.max()) for arm, (_, y) in curves.items() if len(y) > 1 and y.max() > 0}
+    left = _left(curves)
     if not left:
         return ""
     reach = " to ".join(percent(value, 0) for value in (min(left.values()), max(left.values()))[: len(left)])
+    judged, slow = _judged(study, left)
     told = (
-        f"At the end the training loss is {reach} % of its highest value in "
-        f"{'the arm' if len(left) == 1 else f'all {len(left)} arms'}"
+        f"{'No: at' if slow else 'Yes: at' if judged else 'At'} the end the training loss is {reach} % of its highest "
+        f"value in {'the arm' if len(left) == 1 else f'all {len(left)} arms'}"
     )
     if soft := sum(arm.name in left and arm.labels not in HARD_LABELS for arm in study.arms):
         told += f"; in {several(soft, 'arm')} with soft labels it cannot fall to zero"
-    return told + "."
+    return f"{told}. {_hardly(slow, judged)}" if slow else told + "."
+
+
+def _left(curves: Curves) -> dict[str, float]:
+    """Return for each arm the last training loss over its highest, those left out whose loss is one number or zero."""
+    return {arm: float(y[-1] / y.max()) for arm, (_, y) in curves.items() if len(y) > 1 and y.max() > 0}
+
+
+def _judged(study: Study, left: Mapping[str, float]) -> tuple[list[Arm], list[Arm]]:
+    """Return the arms whose loss says whether they learned, and those of them whose loss says that they did not."""
+    judged = [arm for arm in study.arms if arm.name in left and arm.labels in HARD_LABELS]
+    return judged, [arm for arm in judged if left[arm.name] > STILL_HIGH]
+
+
+def _hardly(slow: list[Arm], judged: list[Arm]) -> str:
+    return (
+        f"In {len(slow)} of {several(len(judged), 'arm')} with hard labels the training loss stays above "
+        f"{percent(STILL_HIGH, 0)} % of its highest value: these models have hardly learned anything."
+    )
+
+
+def limits(study: Study, curves: Curves) -> list[str]:
+    """Return what falls short by the study's own numbers, a sentence each, after what it noted itself."""
+    told = list(study.notes)
+    if 0 < len(study.seeds) < SEEDS_FOR_A_CLAIM:
+        told.append(f"{several(len(study.seeds), 'seed')}: a claim takes {SEEDS_FOR_A_CLAIM} or more.")
+    judged, slow = _judged(study, _left(curves))
+    if slow:
+        told.append(_hardly(slow, judged))
+    judges = [row for row in study.calibration if (row.get("score"), row.get("against")) == IDENTITY]
+    for row in judges:
+        if None not in (row["auc"], row["passes"]) and row["auc"] < WEAK_JUDGE:
+            told.append(
+                f"The judge of identity hardly tells these persons apart (AUC {row['auc']:.2f}, where 0.5 is chance): "
+                f"at its proposed threshold {percent(row['passes'], 0)} % of pairs of two persons would pass as one."
+            )
+    return told
 
 
 def ranked(study: Study, lists: RankedLists) -> str:

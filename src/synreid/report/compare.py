@@ -150,7 +150,8 @@ def arms_table(studies: Sequence[Study], names: Sequence[str]) -> Table | None:
     csv_rows: list[list[Cell]] = []
     for arm in shared:
         values = [study.values(arm, metric) for metric in SHOWN for study in studies]
-        rows.append([arm, *(mean_sd(own) for own in values)])
+        title = next(study.title(arm) for study in studies if study.arm(arm) is not None)
+        rows.append([title, *(mean_sd(own) for own in values)])
         means: list[Cell] = [sum(own) / len(own) if own else None for own in values]
         csv_rows.append([arm, *means])
     alone = len(order) - len(shared)
@@ -192,7 +193,11 @@ def recipe_table(studies: Sequence[Study], names: Sequence[str]) -> Table | None
 def _options(study: Study) -> dict[str, str]:
     """Return the recipe's options, spelled with dots, without those that are left out or empty."""
     recipe = {key: value for key, value in recipe_of(study).items() if key not in SAME_IN_NAME_ONLY}
-    return {key: str(value) for key, value in _flat(recipe).items() if value not in (None, [], {})}
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in _flat(recipe).items()
+        if value not in (None, [], {})
+    }
 
 
 def _flat(options: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -46,8 +46,8 @@ class Cost:
 
     @property
     def of_a_point(self) -> float | None:
-        """Watt-hours for each percentage point of mAP gained; None where none is gained on the mean."""
-        if self.extra is None or self.gain is None or self.gain.mean <= 0:
+        """Watt-hours for each percentage point of mAP gained; None where none is, on the mean, or none is paid for."""
+        if self.extra is None or self.extra <= 0 or self.gain is None or self.gain.mean <= 0:
             return None
         return self.extra / (100 * self.gain.mean)
 
@@ -126,13 +126,13 @@ def cost_answer(study: Study, costs: list[Cost]) -> str:
     told = [
         f"A model of {cost.arm.title} takes {duration(cost.training)} of training{taught}"
         f"{' and evaluation' if _timed_evaluation(study) else ''}, and {duration(cost.shared)} of work on its pictures "
-        f"(from the generator on; once for all seeds): about {energy(cost.extra)} more than {study.base.title}. "
+        f"(from the generator on; once for all seeds): about {_more(cost.extra)} than {study.base.title}. "
         f"{_price(cost)}"
     ]
     against = study.headline.against if study.headline else None
     control = next((other for other in costs if other.arm.name == against), None)
     if control is not None and control.gain is not None and control.extra is not None and control.arm != study.base:
-        told.append(f"The control, {control.arm.title}, takes about {energy(control.extra)} more. {_price(control)}")
+        told.append(f"The control, {control.arm.title}, takes about {_more(control.extra)}. {_price(control)}")
     return " ".join(told)
 
 
@@ -144,7 +144,7 @@ def _price(cost: Cost) -> str:
     assert cost.gain is not None and cost.extra is not None
     found = f"mAP changes by {points(cost.gain.mean)} points {in_brackets(cost.gain.low, cost.gain.high)}"
     if cost.of_a_point is None:
-        return f"For it {found}: no point is bought."
+        return f"For it {found}: {'no point is bought' if cost.gain.mean <= 0 else 'nothing is paid'}."
     if cost.gain.low is None or cost.gain.high is None:
         return f"For it {found}: about {energy(cost.of_a_point)} a point."
     least = energy(cost.extra / (100 * cost.gain.high))
@@ -154,8 +154,14 @@ def _price(cost: Cost) -> str:
     return f"For it {found}: about {energy(cost.of_a_point)} a point ({least} to {most})."
 
 
+def _more(watt_hours: float) -> str:
+    return f"{energy(abs(watt_hours))} {'less' if watt_hours < 0 else 'more'}"
+
+
 def energy(watt_hours: float) -> str:
-    """Return `0.24 Wh`, `7.2 Wh`, `840 Wh` or `1.3 kWh`."""
+    """Return `3.1 mWh`, `0.24 Wh`, `7.2 Wh`, `840 Wh` or `1.3 kWh`."""
+    if abs(watt_hours) < 0.01:
+        return f"{1000 * watt_hours:.1f} mWh".replace("-", MINUS)
     if abs(watt_hours) >= 1000:
         return f"{watt_hours / 1000:.1f} kWh".replace("-", MINUS)
     digits = 2 if abs(watt_hours) < 1 else 1 if abs(watt_hours) < 10 else 0

@@ -96,7 +96,8 @@ def facts_of(study: Study) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
     nested = study.machine.get("versions")
     versions = {**(nested if isinstance(nested, dict) else {}), **study.versions}
-    machine = [(key, str(value)) for key, value in study.machine.items() if key != "versions" and value is not None]
+    known = {key: value for key, value in study.machine.items() if key != "versions" and value is not None}
+    machine = [("memory", f"{value} GiB") if key == "memory_gib" else (key, str(value)) for key, value in known.items()]
     found = [
         ("Times", [*when, *times]),
         ("Machine", machine),

@@ -78,7 +78,10 @@ def render(template: str, context: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        {name: getattr(words, name) for name in ("percent", "points", "interval", "count", "several", "duration")}
+        {
+            name: getattr(words, name)
+            for name in ("percent", "points", "interval", "count", "several", "thousands", "duration")
+        }
     )
     return words.writable(environment.get_template(template).render(context) + "\n")
 
@@ -129,6 +132,7 @@ def page_context(study: Study, watts: float | None = None) -> dict[str, Any]:
         "origin": _origin(study),
         "learning": _learning(study, learned),
         "ranked": ranked,
+        "limits": answers.limits(study, learned["training loss"]),
         "statement": statement.statement_of(study, drawn),
         "subset": subset_words(study),
         "audits": audits,

@@ -13,7 +13,10 @@ from synreid.study.jobs import MEASURES
 PART_NUMBERS: dict[str, tuple[str, ...]] = {
     "generator": ("kimg", "seconds"),
     "origin": ("auc", "low", "high", "accuracy", "test_real", "test_made"),
-    "data": ("train_identities", "train_pictures", "query", "gallery", "cameras"),
+    "data": (
+        *("train_identities", "train_pictures", "query", "query_identities"),
+        *("gallery", "gallery_identities", "cameras"),
+    ),
 }
 KEPT = ("kept", "made")  # of every selection
 

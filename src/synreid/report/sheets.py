@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synreid.report.entries import Study
 from synreid.report.pictures import Embedded, embed_sheet, numbered
+from synreid.report.words import thousands
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,6 @@ def _after(path: Path) -> str:
     found = re.fullmatch(r"samples-0*(\d+(?:\.\d*[1-9])?)(?:\.0+)?", path.stem)
     if found is None:
         return f" ({path.stem})"
-    return ", before it was trained" if float(found[1]) == 0 else f", after {found[1]} thousand pictures"
+    return (
+        ", before it was trained" if float(found[1]) == 0 else f", after {thousands(float(found[1]))} thousand pictures"
+    )

@@ -63,8 +63,8 @@ def splits_table(study: Study) -> Table:
     """How many pictures each split has, and what it was used for."""
     splits = [
         ("training", "train_pictures", "train_identities", "generator, selection and re-ID models learn from it"),
-        ("query", "query", None, "asked for, in every evaluation; nothing learns from it"),
-        ("gallery", "gallery", None, "searched, in every evaluation; nothing learns from it"),
+        ("query", "query", "query_identities", "asked for, in every evaluation; nothing learns from it"),
+        ("gallery", "gallery", "gallery_identities", "searched, in every evaluation; nothing learns from it"),
     ]
     if study.data.get("left_out_pictures") is not None:
         use = "the arms of more real persons draw from it, and nothing else does"
@@ -72,7 +72,7 @@ def splits_table(study: Study) -> Table:
     rows: list[list[str]] = []
     csv_rows: list[list[Cell]] = []
     for split, pictures, persons, use in splits:
-        numbers = [study.data.get(key) if key else None for key in (pictures, persons)]
+        numbers = [study.data.get(key) for key in (pictures, persons)]
         rows.append([split, use, *(NONE if number is None else count(number) for number in numbers)])
         csv_rows.append([split, use, *numbers])
     return Table(

@@ -17,6 +17,7 @@ from synreid.report.words import METRIC_NAMES, MINUS, NONE, count, interval, mea
 from synreid.stage.files import atomic_path
 
 Cell = str | float | int | None
+NO_TEST = ("duplicates", "different persons")  # older studies list it, though these are no duplicates either
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Table:
     csv_head: list[str]
     csv_rows: list[list[Cell]]
     words: int = 1  # how many leading columns are words, set flush left
+    lists: bool = False  # whether the last column lists numbers, so that its cells may break between them
 
     @property
     def csv(self) -> str:
@@ -60,23 +62,26 @@ def write_csv(path: Path, text: str) -> None:
 def arms_table(study: Study) -> Table:
     """Arms by their amounts and measures, mean ± standard deviation over the seeds, in percent."""
     facts = ["persons", "variations", "pictures_real", "pictures_made", "steps"]
-    varied = any(arm.variations for arm in study.arms)
-    amounts = ["persons", "variations a person"] if varied else ["persons"]
+    amounts = {"made persons": [arm.persons for arm in study.arms]}
+    amounts |= {"variations a person": [arm.variations for arm in study.arms]}
+    amounts = {head: numbers for head, numbers in amounts.items() if any(numbers)}
     return Table(
         name="arms",
         caption=f"Mean ± standard deviation over the seeds ({_runs(study)}), in percent.",
         head=["arm", "pictures at", *amounts, "pictures", "steps", *METRIC_NAMES.values()],
-        rows=[_arm_row(study, arm, varied) for arm in study.arms],
+        rows=[
+            _arm_row(study, arm, [count(numbers[place]) for numbers in amounts.values()])
+            for place, arm in enumerate(study.arms)
+        ],
         csv_head=["arm", "title", "resolution", *facts, *_mean_sd_heads(), "seeds", "seconds_mean"],
         csv_rows=[_arm_csv(study, arm) for arm in study.arms],
     )
 
 
-def _arm_row(study: Study, arm: Arm, varied: bool) -> list[str]:
+def _arm_row(study: Study, arm: Arm, amounts: list[str]) -> list[str]:
     made = f" + {count(arm.pictures_made)}" if arm.pictures_made else ""
     measures = [mean_sd(study.values(arm.name, metric)) for metric in METRIC_NAMES]
     pictures = count(arm.pictures_real) + made
-    amounts = [count(arm.persons), count(arm.variations)] if varied else [count(arm.persons)]
     return [arm.title, arm.resolution, *amounts, pictures, count(arm.steps), *measures]
 
 
@@ -127,6 +132,7 @@ def differences_table(study: Study) -> Table:
         csv_head=["arm", "against", "metric", "mean", "low", "high", "n", *pairs, *tests],
         csv_rows=[_difference_csv(d, longest) for d in study.differences],
         words=3,
+        lists=True,
     )
 
 
@@ -209,6 +215,7 @@ def selection_table(selection: Selection) -> Table | None:
 def calibration_table(study: Study) -> Table:
     """What each score tells apart on real training pictures, at the threshold that 9 of 10 good ones reach."""
     names = ["score", "should_pass", "against"]
+    listed = [row for row in study.calibration if (row.get("score"), row.get("against")) != NO_TEST]
     return Table(
         name="calibration",
         caption=(
@@ -224,9 +231,9 @@ def calibration_table(study: Study) -> Table:
                 percent(row["passes"]),
                 _four_digits(row["auc"]),
             ]
-            for row in study.calibration
+            for row in listed
         ],
         csv_head=[*names, *CALIBRATION],
-        csv_rows=[[row.get(key) for key in [*names, *CALIBRATION]] for row in study.calibration],
+        csv_rows=[[row.get(key) for key in [*names, *CALIBRATION]] for row in listed],
         words=3,
     )

@@ -69,6 +69,11 @@ def count(number: float | None) -> str:
     return NONE if number is None else f"{int(number):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def thousands(kimg: float) -> str:
+    """Return thousands of pictures as the names of sample grids have them, `0.1` or `320`."""
+    return f"{round(kimg, 1):g}"
+
+
 def several(number: int, one: str, many: str | None = None) -> str:
     """Return `1 seed`, `5 seeds`."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"

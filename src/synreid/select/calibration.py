@@ -135,15 +135,17 @@ class _Calibration:
         features = scores.embed(pictures, embedder)
         cosines = {k: np.sum(features[pair[:, 0]] * features[pair[:, 1]], axis=1) for k, pair in places_of.items()}
         self._add("identity", SAME, cosines, persons, {})
-        self._judge_duplicates(pictures, who, places_of)
+        self._judge_duplicates(pictures, who, places_of[SAME])
 
-    def _judge_duplicates(self, pictures: np.ndarray, who: np.ndarray, pairs: dict[str, np.ndarray]) -> None:
-        chosen = np.unique(pairs[SAME][:, 0])
+    def _judge_duplicates(self, pictures: np.ndarray, who: np.ndarray, pairs: np.ndarray) -> None:
+        chosen = np.unique(pairs[:, 0])
         originals = np.asarray(pictures[chosen])
         small = PixelEmbedder().embed(np.asarray(pictures))
-        values = {kind: _grey_levels(small[pair[:, 0]], small[pair[:, 1]]) for kind, pair in pairs.items()}
-        values[COPY] = _grey_levels(small[chosen], PixelEmbedder().embed(copies(originals)))
-        persons = {kind: who[pair[:, 0]] for kind, pair in pairs.items()} | {COPY: who[chosen]}
+        values = {
+            SAME: _grey_levels(small[pairs[:, 0]], small[pairs[:, 1]]),
+            COPY: _grey_levels(small[chosen], PixelEmbedder().embed(copies(originals))),
+        }
+        persons = {SAME: who[pairs[:, 0]], COPY: who[chosen]}
         default = SelectOptions().duplicates
         self._add("duplicates", SAME, values, persons, {} if default is None else {DEFAULT: default}, KEEP_DISTINCT)
 
@@ -238,14 +240,22 @@ def calibration_as_text(folder: Path) -> str:
 
 def as_text(numbers: dict[str, Any]) -> str:
     """Return calibration.json's content as a plain table: a line a score and kind that should not pass."""
-    heads = (
-        f"{'score':24} {'against':18} {'ROC AUC':>8} {'95 % interval':>16} {'proposed':>9} {'passes':>7} {'good':>6}"
-    )
-    text = [f"{numbers['pictures']} pictures of {numbers['persons']} persons at {numbers['resolution']}", heads]
-    for row in lines(numbers):
+    rows = lines(numbers)
+    score, against = (max((len(row[key]) for row in rows), default=0) for key in ("score", "against"))
+    text = [
+        f"{numbers['pictures']} pictures of {numbers['persons']} persons at {numbers['resolution']}",
+        f"{'score':{score}} {'against':{against}} {'ROC AUC':>8} {'95 % interval':>16} {'proposed':>9} {'passes':>7} "
+        f"{'good':>6}",
+    ]
+    for row in rows:
         interval = f"{row['low']:.3f} to {row['high']:.3f}"
         text.append(
-            f"{row['score']:24} {row['against']:18} {row['auc']:8.3f} {interval:>16} {row['threshold']:9.3f} "
-            f"{row['passes'] * 100:5.1f} % {row['good'] * 100:4.0f} %"
+            f"{row['score']:{score}} {row['against']:{against}} {row['auc']:8.3f} {interval:>16} "
+            f"{row['threshold']:9.3f} {row['passes'] * 100:5.1f} % {row['good'] * 100:4.0f} %"
         )
+    text += [
+        f"proposed: the highest threshold that {100 * numbers['accept']:g} % of what should pass reaches "
+        f"(of duplicates {100 * KEEP_DISTINCT:g} %)",
+        "passes: the share of 'against' that reaches it too; good: the share of what should pass that does",
+    ]
     return "\n".join(text)

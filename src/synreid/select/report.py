@@ -18,6 +18,17 @@ def selection_as_text(folder: Path) -> str:
         return _as_text(read_json(path))
 
 
+def kept_as_text(folder: Path) -> str:
+    """Return a sentence of what a `select run` folder kept; raises UserError where its summary is damaged."""
+    path = folder / SUMMARY
+    with expected_shape(path):
+        found = read_json(path)
+        return (
+            f"kept {found['kept']:,} of {found['made']:,} pictures, {found['persons_kept']:,} of "
+            f"{found['persons_made']:,} persons; `synreid select report {folder}` says why the others went."
+        )
+
+
 def _as_text(summary: dict[str, Any]) -> str:
     lines = [f"{'rule':16} {'in':>8} {'discarded':>10} {'of stage':>9} {'of all':>9} {'threshold':>10}"]
     for row in summary["stages"]:

@@ -36,8 +36,9 @@ class StageFolder:
     `config` is what was asked, in the command line's own words: written to `config.yaml`, it runs the stage again.
     `inputs` maps a name to the fingerprint of what the stage reads. `version` is the stage's own: raise it when the
     same configuration would give another result. `unnamed` lists keys of `config` that do not change the result
-    (paths, whose contents `inputs` stands for). A folder that was cut off is entered again and goes on; one where a
-    UserError came before anything was made is free for another request.
+    (paths, whose contents `inputs` stands for), and `asked` names files of the stage that only say what was asked. A
+    folder that was cut off is entered again and goes on; one where a UserError came before anything was made is free
+    for another request.
 
     Raises UserError when another process holds the folder, or when it holds something other than what is asked.
     """
@@ -50,10 +51,12 @@ class StageFolder:
         config: dict[str, Any],
         inputs: dict[str, str],
         unnamed: tuple[str, ...] = ("data", "out"),
+        asked: tuple[str, ...] = (),
     ) -> None:
         self.path = Path(out)
         self.stage, self.version, self.inputs = stage, version, dict(inputs)
         self.config = plain(config)
+        self.asked = (*asked, CONFIG, RUN)
         self.named = {key: value for key, value in self.config.items() if key not in unnamed}
         self.fingerprint = fingerprint(stage, version, self.named, self.inputs)
         self.run: dict[str, Any] = {}
@@ -166,8 +169,8 @@ class StageFolder:
             (self.path / HOLDER).unlink(missing_ok=True)
             if self.complete:
                 return
-            if isinstance(error, UserError) and {path.name for path in self.path.iterdir()} <= {RUN, CONFIG, LOCK}:
-                for name in (CONFIG, RUN):  # nothing was made, so what was asked may be corrected here
+            if isinstance(error, UserError) and {path.name for path in self.path.iterdir()} <= {LOCK, *self.asked}:
+                for name in self.asked:  # nothing was made, so what was asked may be corrected here
                     (self.path / name).unlink(missing_ok=True)
                 return
             self.keep_time()  # time spent before a cut counts too

@@ -25,6 +25,7 @@ from synreid.study.statistics import (
 )
 
 SEEDS_FOR_A_CLAIM = 5
+ALIKE = "the same training, scores at their limit, or a command that does not look at {train}"
 PRECISION = 0.005  # half an interval's width that is fine enough for most: half a point
 
 
@@ -175,16 +176,36 @@ def answer_of(
         if row["arm"] == added.name and row["against"] == added.against[0] and row["metric"] == "map"
     )
     mean = row["mean"] * 100
-    what = f"{_added(added)} changed mAP by {mean:+.1f} points"
+    what = f"{_added(added)} changed mAP by {mean:+z.1f} points"
     control = "against the real pictures alone, trained for as many steps"
+    if row["low"] is None and is_identical(row):
+        return f"{what} {control}. The scores are identical in every seed: {ALIKE}."
     if row["low"] is None:
         return f"{what} {control}; with one seed there is no interval, so this says nothing yet."
     low, high = row["low"] * 100, row["high"] * 100
     verdict = "they helped" if low > 0 else "they did harm" if high < 0 else "no effect is shown"
     caution = "" if seeds >= SEEDS_FOR_A_CLAIM else " This is a look, not a claim: a claim takes five seeds or more."
-    interval = f"95 % interval {low:+.1f} to {high:+.1f}, {seeds} seeds, given this generator"
+    interval = f"95 % interval {low:+z.1f} to {high:+z.1f}, {seeds} seeds, given this generator"
     found = f"{what} {control} ({interval}): {verdict}.{caution}"
+    if is_identical(row):
+        found = f"{what} {control}. The scores are identical in every seed: {ALIKE}."
     return found + _beside_text(arms, differences) + _slope_text(dose)
+
+
+def is_identical(row: Mapping[str, Any]) -> bool:
+    """Tell whether a paired difference is exactly 0 in every seed."""
+    return not any(row["per_seed"])
+
+
+def identical_note(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a sentence that names the pairs of arms whose differences are all exactly 0; none where there are none."""
+    titles = {arm.name: arm.title for arm in arms}
+    pairs = dict.fromkeys((row["arm"], row["against"]) for row in differences)
+    for row in differences:
+        if not is_identical(row):
+            pairs.pop((row["arm"], row["against"]), None)
+    said = "; ".join(f"{titles[arm]}, against {titles[against]}" for arm, against in pairs)
+    return [f"The scores are identical in every seed for {said}: {ALIKE}."] if pairs else []
 
 
 def _beside_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> str:
@@ -196,7 +217,7 @@ def _beside_text(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> 
             pair = (arm.name, arm.against[0], "map")
             row = next(row for row in differences if (row["arm"], row["against"], row["metric"]) == pair)
             mean, low, high = (row[name] * 100 for name in ("mean", "low", "high"))
-            said.append(f" {opening} {mean:+.1f} ({low:+.1f} to {high:+.1f}).")
+            said.append(f" {opening} {mean:+z.1f} ({low:+z.1f} to {high:+z.1f}).")
     return "".join(said)
 
 
@@ -217,7 +238,7 @@ def _slope_text(dose: Sequence[dict[str, Any]]) -> str:
     slope, low, high = (row[name] * 100 for name in ("slope", "low", "high"))
     return (
         f" From {row['amounts'][0]} to {row['amounts'][-1]} {row['of']}, each {row['per']} more changed mAP by "
-        f"{slope:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})."
+        f"{slope:+z.2f} points (95 % interval {low:+z.2f} to {high:+z.2f})."
     )
 
 

@@ -31,6 +31,6 @@ def check_no_leak(learned: frozenset[str], table: pa.Table, subset: pa.Table) ->
             place = int(np.flatnonzero(forbidden)[0])
             raise UserError(
                 f"the generator learned from {paths(table)[place]}, {what} ({int(forbidden.sum())} such pictures); "
-                "train a generator on this study's training subset alone."
+                "leave --gan, or the recipe's gan.start, out: the study then trains one on its own training pictures."
             )
     return len(learned - allowed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from synreid.stage.metrics import read_metrics
 from synreid.study.arms import Arm
 from synreid.study.counts import Counts, counts_of
 from synreid.study.recipe import Recipe
-from synreid.study.request import Request, chosen_persons, read_request
+from synreid.study.request import STUDY, Request, chosen_persons, read_request
 from synreid.study.sizes import decoded_bytes, disk_bytes, embedded_share, largest_bytes
 from synreid.study.trial import StepSeconds, try_steps
 from synreid.study.work import CALIBRATED, JUDGE_SHARE
+
+TRIAL = "a trial"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class PlannedArm:
 
 @dataclass(frozen=True)
 class Left:
-    """Work that is left, in steps or what takes as long, and how long a step takes, with where that is known from."""
+    """Work that is left, in steps or other units, and how long one takes, with where that is known from."""
 
     title: str
     what: str
@@ -61,6 +63,7 @@ class Left:
     step_seconds: float | None
     """None where it is not known."""
     known_from: str
+    unit: str = "step"
 
     @property
     def seconds(self) -> float | None:
@@ -97,11 +100,11 @@ class Plan:
 def plan_study(
     recipe: str, data: Path | None, out: Path | None = None, gan: Path | None = None, camera_pattern: str | None = None
 ) -> Plan:
-    """Return what `run_study` would do for the same arguments; nothing is written.
+    """Return what `run_study` would do for the same arguments; nothing is kept of what is tried for it.
 
-    What `out` holds already is found by the study's fingerprint, and times go by it; else a few steps are tried, for
-    some ten seconds each. Raises UserError for a recipe or pictures that cannot give an answer, and for a folder that
-    holds something else.
+    What `out` holds already is found by the study's fingerprint, and times go by it; else a few steps are trained, for
+    some ten seconds of a re-ID model and a minute of the generator. Raises UserError for a recipe or pictures that
+    cannot give an answer, and for a folder that holds something else.
     """
     request = read_request(recipe, data, gan, camera_pattern)
     wanted = request.recipe
@@ -138,7 +141,7 @@ class _Done:
         if out is None or not out.exists():
             return
         self._check(request.folder(out), out)
-        self.whole = (self.run("") or {}).get("finished") is not None
+        self.whole = (self.run("") or {}).get("finished") is not None and (out / STUDY).exists()
 
     @staticmethod
     def _check(folder: StageFolder, out: Path) -> None:
@@ -243,7 +246,8 @@ class _Work:
         if untried or (gan and gan_rate is None):
             tried = try_steps([models[name] for name in untried], self.recipe.gan if gan and gan_rate is None else None)
         if gan:
-            yield _left("generator", f"{gan:,} steps", gan, gan_rate, tried.generator)
+            way = "a trial of one step, so at most" if tried.at_most else TRIAL
+            yield _left("generator", f"{gan:,} steps", gan, gan_rate, tried.generator, way)
         for name, options in models.items():
             trial = tried.reid[untried.index(name)] if name in untried else None
             yield from self._of_model(name, options, rates[name], trial)
@@ -258,8 +262,9 @@ class _Work:
         title = f" {name}" if name is not None else ""
         yield _left(f"re-ID training{title}", f"{steps:,} steps", steps, known, trial)
         what = f"{sum(missing)} times {self.test:,} pictures"
-        seen = sum(missing) * self.test * embedded_share(options)
-        yield _left(f"re-ID evaluation{title}", what, seen, known, trial)
+        known, trial = (rate and rate * embedded_share(options) for rate in (known, trial))
+        evaluation = _left(f"re-ID evaluation{title}", what, sum(missing) * self.test, known, trial)
+        yield replace(evaluation, unit="picture", known_from=f"reckoned from training {evaluation.known_from}")
 
     def _models(self) -> dict[str | None, ReidOptions]:
         """Return the re-ID models that have trainings left, by baseline."""
@@ -299,7 +304,7 @@ class _Work:
         return float(run["seconds"]) / (kimg * 1000 / self.recipe.gan.batch)
 
 
-def _left(title: str, what: str, steps: float, known: float | None, tried: float | None) -> Left:
+def _left(title: str, what: str, steps: float, known: float | None, tried: float | None, way: str = TRIAL) -> Left:
     if known is not None:
         return Left(title, what, steps, known, "by what is finished")
-    return Left(title, what, steps, tried, "by a trial" if tried is not None else "no step ended in a trial")
+    return Left(title, what, steps, tried, f"by {way}" if tried is not None else "no step ended in a trial")

@@ -52,17 +52,19 @@ def _times(plan: Plan) -> Iterator[str]:
     for left in plan.left:
         yield f"  {left.title:24} {_needed(left)}"
     known = [left.seconds for left in plan.left if left.seconds is not None]
-    without = [left.title for left in plan.left if left.seconds is None]
+    without = [f"the {left.title}" for left in plan.left if left.seconds is None]
     without += ["the command"] if plan.recipe.command is not None else []
     total = f"about {duration(sum(known))}" if known else "not known"
-    yield f"  in all {total}, without {', '.join([*without, 'what else is done once'])}."
+    beside = f"{', '.join(without)} and " if without else ""
+    yield f"  in all {total}, without {beside}what else is done once."
 
 
 def _needed(left: Left) -> str:
     if left.step_seconds is None or left.seconds is None:
         return f"{left.what}, for how long is not known: {left.known_from}."
-    rate = f"{left.step_seconds:.3g} s a step" if left.step_seconds >= 0.5 else f"{1 / left.step_seconds:.3g} steps/s"
-    return f"{left.what}, about {duration(left.seconds)}: {rate} {left.known_from}."
+    slow = f"{left.step_seconds:.3g} s a {left.unit}"
+    rate = slow if left.step_seconds >= 0.5 else f"{1 / left.step_seconds:.3g} {left.unit}s/s"
+    return f"{left.what}, about {duration(left.seconds)}: {rate}, {left.known_from}."
 
 
 def _room(plan: Plan, out: Path | None) -> Iterator[str]:

@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import io
 import re
+import shlex
+import types
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -219,6 +221,10 @@ class Recipe:
                 f"recipe {self.name}: soft labels are for our own training, not for command; leave soft out of "
                 "variations.arms."
             )
+        try:
+            shlex.split(self.command)
+        except ValueError as error:
+            raise UserError(f"recipe {self.name}: command cannot be split into words ({error}); correct it.") from error
         if lacking := [name for name in ("{steps}", "{seed}") if name not in self.command]:
             raise UserError(
                 f"recipe {self.name}: command lacks {' and '.join(lacking)}; only {{steps}} tells a control of as many "
@@ -314,6 +320,7 @@ def load_recipe(name: str) -> Recipe:
 def recipe_from(values: dict[str, Any], origin: str) -> Recipe:
     """Build a recipe from plain values; `origin` is named in the UserError that a wrong key or value raises."""
     values = _with_presets(values, origin)
+    _check_keys(values, Recipe, origin)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Recipe, None)
     try:
@@ -343,6 +350,22 @@ def _with_presets(values: dict[str, Any], origin: str) -> dict[str, Any]:
     if isinstance(found.get("baselines"), dict):
         found["baselines"] = {name: spelled(options) for name, options in found["baselines"].items()}
     return found
+
+
+def _check_keys(values: dict[str, Any], options: type, origin: str, within: str = "") -> None:
+    """Raise UserError for a key that `options` or a group of options among them has not; it names those that there are.
+
+    Options under names of the user's own, as `baselines` has them, are left to the parser.
+    """
+    kinds = get_type_hints(options)
+    if unknown := [key for key in values if key not in kinds]:
+        where = f"; {within.removesuffix('.')} takes" if within else ", but a recipe takes"
+        raise UserError(f"{origin} has the key {within}{unknown[0]}{where} {', '.join(kinds)}; correct it.")
+    for key, value in values.items():
+        kind = kinds[key]
+        for one in get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
+            if isinstance(one, type) and dataclasses.is_dataclass(one) and isinstance(value, dict):
+                _check_keys(value, one, origin, f"{within}{key}.")
 
 
 def _build(parser: ArgumentParser, values: dict[str, Any]) -> Recipe:

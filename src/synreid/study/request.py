@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +17,20 @@ from synreid.data.splits import subset
 from synreid.data.street.options import StreetOptions
 from synreid.data.street.world import GALLERY, QUERY, TRAIN, plan
 from synreid.data.table import column, from_columns, pick, table_fingerprint
-from synreid.generate.place import generator_fingerprint
+from synreid.generate.place import SHIPPED, generator_fingerprint
 from synreid.reid.pretrained import weights_input
 from synreid.stage.errors import UserError
-from synreid.stage.fingerprint import fingerprint, plain
-from synreid.stage.folder import StageFolder, read_run
+from synreid.stage.files import expected_shape, read_json, read_yaml
+from synreid.stage.fingerprint import file_digest, fingerprint, plain
+from synreid.stage.folder import RUN, StageFolder, read_record, read_run
 from synreid.study.arms import MORE_REAL, draw_real
 from synreid.study.capacity import check_variations
-from synreid.study.recipe import Recipe, Subset, load_recipe
+from synreid.study.recipe import Recipe, Subset, load_recipe, recipe_from
 
 STAGE, VERSION = "study", 1
+STUDY = "study.json"
+RECIPE = "recipe.yaml"  # with every option spelled out
+COMMAND_FILES = "command.json"  # digests of the files that the recipe's command named, by which it trained
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,31 @@ class Request:
     """Fingerprints of all that decides the result."""
 
     def folder(self, out: Path) -> StageFolder:
-        """Return the study's folder `out`, not entered yet."""
-        return StageFolder(out, STAGE, VERSION, {**self.config, "out": out}, self.inputs, unnamed=(*self.config, "out"))
+        """Return the study's folder `out`, not entered yet.
+
+        Raises UserError where it holds a study of something else, or was trained by another version of the command.
+        """
+        self._check_same(out)
+        if self.recipe.command is not None:
+            check_command_files(self.recipe.command, out)
+        config = {**self.config, "out": out}
+        return StageFolder(out, STAGE, VERSION, config, self.inputs, (*self.config, "out"), asked=(RECIPE,))
+
+    def _check_same(self, out: Path) -> None:
+        """Name what differs, which fingerprints cannot; what is left is the folder's to refuse."""
+        run = read_record(out / RUN) if (out / RUN).exists() else {}
+        if run.get("stage") != STAGE:
+            return
+        found = [f"--{name}" for name in ("data", "gan") if run["inputs"].get(name) != self.inputs.get(name)]
+        if run["inputs"].get("recipe") != self.inputs["recipe"]:
+            with suppress(UserError):  # of a recipe that another version of the program could read
+                before = recipe_from(read_yaml(out / RECIPE), str(out / RECIPE))
+                found = [*_differing(_named(before), _named(self.recipe)), *found]
+        if found:
+            raise UserError(
+                f"{out} holds a study that differs in {', '.join(found)}; name another folder, or remove this one to "
+                "start afresh."
+            )
 
 
 def read_request(recipe: str, data: Path | None, gan: Path | None, camera_pattern: str | None) -> Request:
@@ -68,6 +99,11 @@ def read_request(recipe: str, data: Path | None, gan: Path | None, camera_patter
     if table is not None:
         inputs["data"] = table_fingerprint(table)
     if gan is not None:
+        if not gan.exists() and (SHIPPED / gan).is_dir():
+            raise UserError(
+                f"{gan} is a shipped generator, which a study starts from but does not take as it is; leave --gan out, "
+                f"and write gan: {{start: {gan}}} into the recipe."
+            )
         read_run(gan, "gan")
         inputs["gan"] = generator_fingerprint(gan)
     return Request(wanted, table, pictures, config, inputs)
@@ -87,12 +123,17 @@ def _planned(options: StreetOptions) -> pa.Table:
 
 
 def recipe_fingerprint(recipe: Recipe) -> str:
-    """Return what tells a recipe from another, without the options that do not name a training yet.
+    """Return what tells a recipe from another."""
+    return fingerprint(_named(recipe))
+
+
+def _named(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe without the options that do not name a training yet.
 
     A reference never does: it is shown beside the result. What is left out here must stay so, and an option of
     `baselines` that comes later than they did must be left out too, or finished studies are not found again.
     """
-    named = plain(recipe)
+    named: dict[str, Any] = plain(recipe)
     del named["reference"]
     for option in recipe.reid.unnamed:
         del named["reid"][option]
@@ -102,7 +143,39 @@ def recipe_fingerprint(recipe: Recipe) -> str:
     for later in ("arms", "baselines"):
         if not named[later]:
             del named[later]
-    return fingerprint(named)
+    return named
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any], within: str = "") -> Iterator[str]:
+    """Yield the keys, such as gan.kimg, whose values are not the same."""
+    for key in {**before, **after}:
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differing(old, new, f"{within}{key}.")
+        elif old != new:
+            yield f"{within}{key}"
+
+
+def command_files(command: str) -> dict[str, str]:
+    """Return the digest of each file that a word of `command` names; what these files read in turn nobody knows."""
+    named = filter(os.path.isfile, shlex.split(command))  # Path.is_file fails at a word as long as those of python -c
+    return {word: file_digest(Path(word)) for word in named if os.access(word, os.R_OK)}
+
+
+def check_command_files(command: str, out: Path) -> None:
+    """Raise UserError where a file that `command` names has changed since `out` got a finished training by it."""
+    if not (out / COMMAND_FILES).exists():
+        return
+    if not any(read_record(path).get("finished") for path in out.glob(f"reid/*/*/{RUN}")):
+        return  # one that failed may be corrected
+    with expected_shape(out / COMMAND_FILES):
+        known = dict(read_json(out / COMMAND_FILES))
+    for name, digest in command_files(command).items():
+        if known.get(name, digest) != digest:
+            raise UserError(
+                f"{name}, which command names, is not what it was when {out} was trained by it; name another folder, "
+                "or remove this one to start afresh."
+            )
 
 
 def chosen_persons(table: pa.Table, wanted: Subset) -> pa.Table:

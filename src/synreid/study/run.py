@@ -10,12 +10,13 @@ from synreid.data.scan import open_data
 from synreid.stage.files import write_json, write_text
 from synreid.stage.fingerprint import plain
 from synreid.stage.folder import now
+from synreid.stage.log import say
 from synreid.stage.tracking import check_tracking
+from synreid.study.arms import arms_of
 from synreid.study.engine import Engine, choose_engine
 from synreid.study.recipe import Recipe
-from synreid.study.request import read_request
+from synreid.study.request import RECIPE, STUDY, read_request
 
-STUDY = "study.json"
 STREET = "street"  # the folder that the recipe's own set is drawn into
 
 
@@ -31,17 +32,20 @@ def run_study(
 
     `data` is the user's folder; left out, the recipe's own `street` is drawn. `gan` is the folder of a finished
     generator to use instead of training one. `engine` (of `choose_engine`) runs the trainings; left out, one after the
-    other in this process. A study that was cut off goes on where it stopped.
+    other in this process. A study that was cut off, or whose `study.json` is missing, goes on where it stopped.
     Raises UserError for data or a recipe that cannot give an answer, and for a store of curves that cannot be used.
     """
     request = read_request(recipe, data, gan, camera_pattern)
     wanted, table = request.recipe, request.table
     with request.folder(out) as folder:
-        if not folder.complete:
+        if folder.complete and (out / STUDY).exists():
+            trainings = len(arms_of(wanted)) * len(wanted.seeds)
+            say(f"all {trainings} trainings in {out} are finished; nothing is run, and their results are shown.")
+        else:
             check_tracking()
             from synreid.study.work import StudyWork  # seconds, which a finished study does not ask for
 
-            write_text(out / "recipe.yaml", yaml.safe_dump(plain(wanted), sort_keys=False))
+            write_text(out / RECIPE, yaml.safe_dump(plain(wanted), sort_keys=False))
             if table is None:
                 table = open_data(_drawn(wanted, out / STREET))
             name = Path(data).resolve().name if data is not None else "street"

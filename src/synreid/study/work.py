@@ -34,7 +34,7 @@ from synreid.stage.errors import UserError
 from synreid.stage.files import expected_shape, read_json, write_json
 from synreid.stage.folder import RUN
 from synreid.stage.log import say
-from synreid.study.answer import findings_of, headline_arm
+from synreid.study.answer import findings_of, headline_arm, identical_note
 from synreid.study.arms import Arm, arms_of, draw_persons, draw_real, draw_variations
 from synreid.study.counts import counts_of
 from synreid.study.engine import Engine
@@ -42,7 +42,7 @@ from synreid.study.guard import check_no_leak
 from synreid.study.jobs import Job
 from synreid.study.recipe import Recipe
 from synreid.study.reference import reference_facts
-from synreid.study.request import chosen_persons, left_out_pictures
+from synreid.study.request import COMMAND_FILES, chosen_persons, command_files, left_out_pictures
 from synreid.study.variations import variation_pools
 
 ORIGIN = "origin.json"
@@ -92,6 +92,7 @@ class StudyWork:
             )
         results = self._trainings(material)
         found = findings_of(self.arms, results, self.out / "reid")
+        self.notes += identical_note(self.arms, found["differences"])
         return {
             "recipe": self.recipe.name,
             "question": self.recipe.question,
@@ -230,13 +231,15 @@ class StudyWork:
             left = ""
             if results:
                 minutes = (time.monotonic() - start) / len(results) * (len(jobs) - len(results)) / 60
-                left = f" (about {minutes:.0f} min left)"
+                left = f" (about {minutes:.0f} min left)" if round(minutes) else ""
             say(f"training {place + 1} of {len(jobs)}: {jobs[place].title}, seed {jobs[place].seed}{left}")
 
         def finished(place: int, result: dict[str, Any]) -> None:
             results[place] = result
             write_json(self.out / "results.json", [results[known] for known in sorted(results)])
 
+        if self.recipe.command is not None:
+            write_json(self.out / COMMAND_FILES, command_files(self.recipe.command))
         self.engine(jobs, log=self.out / WORKERS_LOG, started=started, finished=finished)
         for title, key in (("re-ID", "seconds"), ("re-ID evaluation", "evaluation_seconds")):
             known = [result[key] for result in results.values() if result[key] is not None]
@@ -345,6 +348,7 @@ class StudyWork:
         return {"reference": reference_facts(found, self.arms)} if found is not None else {}
 
     def _data_facts(self, material: Material) -> dict[str, Any]:
+        query, gallery = (pick(material.test, split=split, junk=False) for split in ("query", "gallery"))
         splits = column(material.test, "split")
         return {
             "name": self.name,
@@ -353,7 +357,9 @@ class StudyWork:
             "train_pictures": len(material.real),
             **self._left_out(material),
             "query": int((splits == "query").sum()),
+            "query_identities": len(set(column(query, "pid")) - {None}),
             "gallery": int((splits == "gallery").sum()),
+            "gallery_identities": len(set(column(gallery, "pid")) - {None}),
             "cameras": len(set(column(concat([material.real, material.test]), "camera")) - {None}),
         }
 

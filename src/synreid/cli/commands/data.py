@@ -11,7 +11,7 @@ def data_check(path: Path, *, camera_pattern: str | None = None) -> int:
     """Say what a folder or CSV file of person pictures holds, and every rule that it breaks.
 
     Args:
-        path: Folder in Market-1501 layout, folder with one folder a person, or CSV file.
+        path: Folder in the layout of Market-1501, MSMT17 or CUHK01, folder with one folder a person, or CSV file.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
     """
     from rich.console import Console

@@ -109,7 +109,8 @@ def gan_measure(
         features: Network that the pictures are compared by: `efficientnet-lite0`, `inception` (FID), `osnet`, `pixels`,
             the folder of a finished `reid train`, or an ONNX file with one input [N, 3, H, W] of fixed H and W (RGB,
             normalised by ImageNet's mean and standard deviation).
-        count: Made pictures, from seeds 0, 1, 2 ...
+        count: Made pictures, from seeds 0, 1, 2 ... Fewer take less time, but numbers of different counts do not
+            compare.
         real: Real pictures, drawn with seed 0; left out: all.
         k: Neighbours that precision, recall, density and coverage look at (papers: 3 for the first two, 5 for the
             others).

@@ -30,7 +30,9 @@ def select_run(
     """
     from synreid.data.scan import open_data
     from synreid.data.table import pick
+    from synreid.select.report import kept_as_text
     from synreid.select.run import select
+    from synreid.stage.log import say
     from synreid.study.privacy import read_privacy
 
     audit = read_privacy(privacy)[1] if privacy is not None else None
@@ -43,7 +45,9 @@ def select_run(
         "privacy": privacy,
         "camera_pattern": camera_pattern,
     }
-    print(select(persons, real, out, options, config={**asked, **dataclasses.asdict(options)}, audit=audit))
+    folder = select(persons, real, out, options, config={**asked, **dataclasses.asdict(options)}, audit=audit)
+    say(kept_as_text(folder))
+    print(folder)
 
 
 def select_calibrate(

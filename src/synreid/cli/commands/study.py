@@ -36,7 +36,8 @@ def study(
         address: Address of the Ray cluster, as HOST:PORT or ray://HOST:PORT; left out, the one that this machine is
             part of.
         camera_pattern: Regular expression whose first group is the camera, for folders with one folder a person.
-        plan: Only say what would be run, what is finished in out already, how long the rest takes and how much room.
+        plan: Only say what would be run, what is finished in out already, how long the rest takes and how much room. A
+            few steps are trained to time them; nothing is kept.
     """
     if plan:
         from synreid.study.plan import plan_study
@@ -49,7 +50,8 @@ def study(
     from synreid.report.folder import finished_report
     from synreid.stage.files import expected_shape, read_json
     from synreid.study.engine import choose_engine
-    from synreid.study.run import STUDY, run_study
+    from synreid.study.request import STUDY
+    from synreid.study.run import run_study
     from synreid.study.tracked import log_study
 
     run_study(recipe, data, out, gan, camera_pattern, choose_engine(engine, workers, address))
@@ -98,9 +100,10 @@ def _table(result: dict[str, Any]) -> str:
     lines.append("")
     for row in result["differences"]:
         if row["low"] is not None:
-            interval = (
-                f"{row['mean'] * 100:+.2f} points, 95 % interval {row['low'] * 100:+.2f} to {row['high'] * 100:+.2f}"
-            )
+            mean, low, high = (f"{row[name] * 100:+z.2f}" for name in ("mean", "low", "high"))
+            interval = f"{mean} points, 95 % interval {low} to {high}"
+            if not any(row["per_seed"]):
+                interval = "identical in every seed"
             metric = {"map": "mAP", "rank1": "Rank-1"}[row["metric"]]
             lines.append(f"{metric}: {titles[row['arm']]}, against {titles[row['against']]}: {interval}")
     return "\n".join([*lines, "", result["answer"]])
