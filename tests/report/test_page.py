@@ -16,7 +16,7 @@ from synreid.report import figures
 from synreid.report.folder import read_study
 from synreid.report.page import write_report
 from synreid.stage.errors import UserError
-from synreid.study.answer import SEEDS_FOR_A_CLAIM
+from synreid.study.jobs import SEEDS_FOR_A_CLAIM
 
 from .conftest import Page
 

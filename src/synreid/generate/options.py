@@ -10,6 +10,12 @@ from synreid.stage.errors import UserError
 MOST_IMAGES = 10_000  # a person's further pictures take seeds from a block of their own, this long
 
 
+def check_seed(name: str, seed: int) -> None:
+    """Raise UserError for a seed that not every generator of random numbers takes; `name` opens the sentence."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"{name} is {seed}, but must lie in 0 to {2**32 - 1}; correct it.")
+
+
 @dataclass(frozen=True)
 class GanOptions:
     """Options of adversarial training, in the names and units of the StyleGAN papers and their programs."""
@@ -126,8 +132,7 @@ class GanOptions:
         for name in ("gamma", "vision_aid", "pl_weight", "freezed", "blur_sigma", "ema_rampup"):
             if getattr(self, name) < 0:
                 raise UserError(f"generator option {name} is {getattr(self, name)}, but must not be negative.")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"generator option seed is {self.seed}, but must lie in 0 to {2**32 - 1}; correct it.")
+        check_seed("generator option seed", self.seed)
         if self.batch % self.round:
             raise UserError(
                 f"a batch of {self.batch} cannot be worked through in rounds of {self.round} pictures (batch_gpu) on "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from synreid.generate.options import check_seed
 from synreid.stage.errors import UserError
 
 
@@ -56,7 +57,7 @@ class EncoderOptions:
                 raise UserError(
                     f"encoder option {name} is {getattr(self, name)}, but must not be negative; correct it."
                 )
-        _check_seed("encoder option seed", self.seed)
+        check_seed("encoder option seed", self.seed)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class RefineOptions:
             raise UserError(
                 f"refinement option locality_share is {self.locality_share}, but must lie in 0 to 1; correct it."
             )
-        _check_seed("refinement option seed", self.seed)
+        check_seed("refinement option seed", self.seed)
 
 
 ENCODER_PRESETS: dict[str, dict[str, Any]] = {
@@ -162,9 +163,4 @@ class VaryOptions:
                 raise UserError(f"{name} is {getattr(self, name)}, but must lie in {low} to {high}; correct it.")
         if not self.ways or len(set(self.ways)) < len(self.ways):
             raise UserError(f"ways {list(self.ways)} must be different ways to vary, at least one.")
-        _check_seed("seed", self.seed)
-
-
-def _check_seed(name: str, seed: int) -> None:
-    if not 0 <= seed < 2**32:
-        raise UserError(f"{name} is {seed}, but must lie in 0 to {2**32 - 1}; correct it.")
+        check_seed("seed", self.seed)

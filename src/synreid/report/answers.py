@@ -21,10 +21,10 @@ from synreid.report.words import (
     several,
     thousands,
 )
+from synreid.study.jobs import SEEDS_FOR_A_CLAIM
 from synreid.study.statistics import paired_difference
 
 HARD_LABELS = ("new-identity", "shuffled", "extra-class", "pseudo")  # one class a picture: such a loss may reach zero
-SEEDS_FOR_A_CLAIM = 5  # as `study.answer` has it, which would import torch here
 STILL_HIGH = 0.8  # of its highest value: a training loss that ends above it has hardly fallen
 IDENTITY = ("identity", "different persons")  # what calibration calls the judge, and whom it should tell apart
 WEAK_JUDGE = 0.75  # AUC below which it is named as a limit

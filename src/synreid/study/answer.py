@@ -12,7 +12,7 @@ import numpy as np
 from synreid.study.arms import Arm
 from synreid.study.clustered import clustered_mcnemar, persons_interval
 from synreid.study.dose import dose_of, matched_control
-from synreid.study.jobs import COMPARED, MEASURES
+from synreid.study.jobs import COMPARED, MEASURES, SEEDS_FOR_A_CLAIM, is_identical
 from synreid.study.query_scores import QueryScores, read_query_scores
 from synreid.study.statistics import (
     LEVEL,
@@ -24,7 +24,6 @@ from synreid.study.statistics import (
     seeds_needed,
 )
 
-SEEDS_FOR_A_CLAIM = 5
 ALIKE = "the same training, scores at their limit, or a command that does not look at {train}"
 PRECISION = 0.005  # half an interval's width that is fine enough for most: half a point
 
@@ -178,23 +177,17 @@ def answer_of(
     mean = row["mean"] * 100
     what = f"{_added(added)} changed mAP by {mean:+z.1f} points"
     control = "against the real pictures alone, trained for as many steps"
-    if row["low"] is None and is_identical(row):
-        return f"{what} {control}. The scores are identical in every seed: {ALIKE}."
-    if row["low"] is None:
+    several = row["low"] is not None  # with one seed no difference has an interval
+    beside = _beside_text(arms, differences) + _slope_text(dose) if several else ""
+    if is_identical(row):
+        return f"{what} {control}. The scores are identical in every seed: {ALIKE}.{beside}"
+    if not several:
         return f"{what} {control}; with one seed there is no interval, so this says nothing yet."
     low, high = row["low"] * 100, row["high"] * 100
     verdict = "they helped" if low > 0 else "they did harm" if high < 0 else "no effect is shown"
     caution = "" if seeds >= SEEDS_FOR_A_CLAIM else " This is a look, not a claim: a claim takes five seeds or more."
     interval = f"95 % interval {low:+z.1f} to {high:+z.1f}, {seeds} seeds, given this generator"
-    found = f"{what} {control} ({interval}): {verdict}.{caution}"
-    if is_identical(row):
-        found = f"{what} {control}. The scores are identical in every seed: {ALIKE}."
-    return found + _beside_text(arms, differences) + _slope_text(dose)
-
-
-def is_identical(row: Mapping[str, Any]) -> bool:
-    """Tell whether a paired difference is exactly 0 in every seed."""
-    return not any(row["per_seed"])
+    return f"{what} {control} ({interval}): {verdict}.{caution}{beside}"
 
 
 def identical_note(arms: Sequence[Arm], differences: Sequence[dict[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from synreid.stage.folder import RUN
 
 MEASURES = ("rank1", "rank5", "rank10", "map", "map_trapezoid", "minp")
 COMPARED = ("map", "rank1")  # those whose differences a study tells
+SEEDS_FOR_A_CLAIM = 5
 EVALUATED = "evaluated.json"  # how long the evaluation beside it took
 
 
@@ -37,6 +39,11 @@ class Job:
     labels: str
     teacher: Path | None = None
     command: str | None = None
+
+
+def is_identical(difference: Mapping[str, Any]) -> bool:
+    """Tell whether a paired difference, a row of study.json, is exactly 0 in every seed."""
+    return not any(difference["per_seed"])
 
 
 def run_job(job: Job) -> dict[str, Any]:

@@ -90,6 +90,8 @@ def report(folder: Path, others: tuple[Path, ...] = (), *, out: Path | None = No
 
 def _table(result: dict[str, Any]) -> str:
     """Return the study's answer and its two tables as plain text."""
+    from synreid.study.jobs import is_identical
+
     rows = {row["arm"]: row for row in result["summary"]}
     lines = ["", f"{'arm':44} {'steps':>6} {'Rank-1':>14} {'mAP':>14} {'mAP trapezoid':>14}"]
     for arm in result["arms"]:
@@ -102,7 +104,7 @@ def _table(result: dict[str, Any]) -> str:
         if row["low"] is not None:
             mean, low, high = (f"{row[name] * 100:+z.2f}" for name in ("mean", "low", "high"))
             interval = f"{mean} points, 95 % interval {low} to {high}"
-            if not any(row["per_seed"]):
+            if is_identical(row):
                 interval = "identical in every seed"
             metric = {"map": "mAP", "rank1": "Rank-1"}[row["metric"]]
             lines.append(f"{metric}: {titles[row['arm']]}, against {titles[row['against']]}: {interval}")
