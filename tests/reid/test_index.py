@@ -186,7 +186,8 @@ def test_galleries_that_cannot_be_searched_are_refused(model, persons, tmp_path)
         index_gallery(model, persons.slice(0, 0), tmp_path / "i")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.jpg").write_bytes(b"text")
-    with pytest.raises(UserError, match=r"bad cannot be searched: not a picture \(1\): named as a picture, but none; .*x\.jpg"):
+    said = r"bad cannot be searched: not a picture \(1\): named as a picture, but none; .*x\.jpg"
+    with pytest.raises(UserError, match=said):
         gallery_table(tmp_path / "bad")
 
 
