@@ -15,12 +15,14 @@ networks, losses, augmentation and compiled kernels, in its mixed precision, the
 at square sizes, which are all that it makes. Without it that column says "not run". Each program's memory is its peak
 while the other one is not there.
 
-Takes some 6 minutes; cut off, it goes on after the last finished row. Without a GPU: `--device cpu --tiny`.
+Takes some 6 minutes, the batch of 32 first; cut off, it goes on after the last finished row. Without a GPU:
+`--device cpu --tiny`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
 import sys
 from collections import Counter
@@ -85,8 +87,11 @@ class Official:
         sys.path.insert(0, str(peer))
         # the one thing that it takes from setuptools, which a new environment does not have
         sys.modules["pkg_resources"] = SimpleNamespace(parse_version=parse_version)  # type: ignore[assignment]
+        from torch_utils.ops import conv2d_gradfix, grid_sample_gradfix  # type: ignore[import-not-found]
         from training import loss, networks_stylegan2, networks_stylegan3  # type: ignore[import-not-found]
         from training.augment import AugmentPipe  # type: ignore[import-not-found]
+
+        conv2d_gradfix.enabled = grid_sample_gradfix.enabled = True  # as its training loop does
 
         self.options, self.device = options, device
         wide = 2 if options.cfg == "stylegan3-r" else 1
@@ -117,6 +122,7 @@ class Official:
         """Go on with batches of another size."""
         self.options = dataclasses.replace(self.options, batch=batch)
 
+    @torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)  # as its training loop sets them
     def step(self, penalised: bool, lengths: bool) -> None:
         """Take one step of the kind."""
         options = self.options
@@ -220,8 +226,10 @@ def attempt(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"failed": "out of memory"}
 
 
-def measure_ours(result: Result, options: GanOptions, batches: tuple[int, ...], repeats: int) -> None:
-    """Add the rows of our network at one size that are still missing."""
+def measure_ours(
+    result: Result, options: GanOptions, batches: tuple[int, ...], repeats: int, profile: bool = False
+) -> None:
+    """Add the rows of our network at one size that are still missing, with the sampler's rate if `profile`."""
     device = choose_device(options.device)
     one = {"by": "ours", "cfg": options.cfg, "size": f"{options.height}x{options.width}"}
     missing = [batch for batch in batches if not result.has(**one, batch=batch)]
@@ -234,7 +242,7 @@ def measure_ours(result: Result, options: GanOptions, batches: tuple[int, ...], 
         ours.take(batch)
         row = {**one, "batch": batch, **attempt(lambda: training(ours, device, repeats))}
         row["pictures_per_s"] = attempt(lambda batch=batch: sampling(generator, batch, device, repeats))  # type: ignore[misc]
-        if batch == batches[0]:
+        if profile:
             row["share_outside_products"] = outside_products(ours, device)
             row["sampler_pictures_per_s"] = sampler_rate(generator, device, SAMPLED if repeats > 1 else 4)
         result.add(row)
@@ -293,14 +301,14 @@ def main(arguments: list[str] | None = None) -> None:
         "python benchmarks/gpu/generator_throughput.py" + " --peer DIR" * (given.peer is not None),
         {"device": device.type, "sizes": sizes, "batches": batches, "ada_p": ADA_P, "peer": given.peer is not None},
     )
-    for height, width in sizes:
-        for cfg in CFGS:
+    for some in (batches[:1], batches[1:]):  # the official figures' batch first, at all sizes
+        for (height, width), cfg in itertools.product(sizes, CFGS):
             preset = {**GAN_PRESETS[cfg], **(TINY if given.tiny else {}), "blur_sigma": 0.0, "precision": "bf16"}
-            more: dict[str, Any] = {"height": height, "width": width, "batch": batches[0], "device": given.device}
+            more: dict[str, Any] = {"height": height, "width": width, "batch": some[0], "device": given.device}
             options = GanOptions(**{**preset, **more}, aug="fixed", ada_p=ADA_P)
-            measure_ours(result, options, batches, repeats)
+            measure_ours(result, options, some, repeats, profile=some[0] == batches[0])
             if given.peer is not None:
-                measure_official(result, options, batches, repeats, given.peer)
+                measure_official(result, options, some, repeats, given.peer)
     official = "beside ours, at square sizes" if given.peer is not None else "not run: it takes --peer DIR"
     result.finish(official=official, official_on_one_a100_s_per_kimg=OFFICIAL_A100)
     print(shown(result.values, given.peer is not None))
