@@ -34,6 +34,7 @@ from typing import Any, Protocol
 import torch
 from packaging.version import parse as parse_version
 from torch import nn
+from torch.utils import cpp_extension
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parent.parent))
@@ -91,6 +92,7 @@ class Official:
         from training import loss, networks_stylegan2, networks_stylegan3  # type: ignore[import-not-found]
         from training.augment import AugmentPipe  # type: ignore[import-not-found]
 
+        import_what_is_compiled()
         conv2d_gradfix.enabled = grid_sample_gradfix.enabled = True  # as its training loop does
 
         self.options, self.device = options, device
@@ -146,6 +148,17 @@ class Official:
         self.loss.accumulate_gradients(name, real, none, z, none, gain, FAR)
         network.requires_grad_(False)
         adam.step()
+
+
+def import_what_is_compiled() -> None:
+    """Let `import` find what PyTorch compiles, as it did when the official program was written."""
+    load = cpp_extension.load
+
+    def loaded(name: str, *more: Any, **named: Any) -> Any:
+        sys.modules[name] = load(name, *more, **named)
+        return sys.modules[name]
+
+    cpp_extension.load = loaded
 
 
 def kinds(options: GanOptions) -> Counter[tuple[bool, bool]]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synreid.generate.discriminator import Discriminator, append_deviation
 from synreid.generate.layers import EqualConv, ModulatedConv, blur, upsample_repeating, upsample_zero
@@ -48,6 +50,39 @@ def test_blur_keeps_the_mean_and_upsample_a_constant() -> None:
     x = torch.ones(1, 2, 8, 8)
     torch.testing.assert_close(blur(x, pad=2)[:, :, 3:-3, 3:-3], torch.ones(1, 2, 3, 3))
     torch.testing.assert_close(upsample_repeating(x), torch.ones(1, 2, 16, 16))
+
+
+@pytest.mark.parametrize("pad", [0, 1, 2, 3])
+def test_blur_is_the_grouped_convolution_and_so_are_its_derivatives(pad: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)
+    kernel = 2 * torch.outer(taps, taps).expand(3, 1, 4, 4) / 64
+    torch.testing.assert_close(blur(x, pad, gain=2.0), F.conv2d(x, kernel, padding=pad, groups=3))
+    assert torch.autograd.gradcheck(lambda x: blur(x, pad, gain=2.0), x)
+    assert torch.autograd.gradgradcheck(lambda x: blur(x, pad, gain=2.0).square(), x)
+
+
+def test_a_penaltys_second_derivative_takes_no_more_convolutions_with_more_channels() -> None:
+    def convolutions(channels: int) -> int:
+        layer = EqualConv(channels, channels, 3, down=True)
+        x = torch.randn(1, channels, 8, 8, requires_grad=True)
+        with Counting() as counting:
+            (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+            slope.square().sum().backward()
+        return counting.convolutions
+
+    assert convolutions(12) == convolutions(4) > 0
+
+
+class Counting(TorchDispatchMode):
+    """Counts convolutions, forwards and backwards."""
+
+    convolutions = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.convolutions += "convolution" in str(function)
+        return function(*args, **(kwargs or {}))
 
 
 def test_both_upsamplings_are_zeros_and_the_filter_and_differ_at_the_edges_only() -> None:

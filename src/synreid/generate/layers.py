@@ -104,8 +104,26 @@ def _binomial(channels: int, device: torch.device, dtype: torch.dtype, gain: flo
 
 
 def blur(x: Tensor, pad: int, gain: float = 1.0) -> Tensor:
-    """Low-pass `x` [N, C, H, W] with the separable binomial filter [1, 3, 3, 1]."""
-    return F.conv2d(x, _binomial(x.shape[1], x.device, x.dtype, gain), padding=pad, groups=x.shape[1])
+    """Low-pass `x` [N, C, H, W] with the separable binomial filter [1, 3, 3, 1], zeros around it: `pad` 0 to 3."""
+    y: Tensor = _Blur.apply(x, pad, gain)
+    return y
+
+
+class _Blur(torch.autograd.Function):
+    """The gradient of a symmetric filter is the same filter, so a derivative of any order is one grouped convolution.
+
+    PyTorch's own second derivative of a grouped convolution takes its channels one by one, of which R1 and path lengths
+    would need thousands.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, pad: int, gain: float) -> Tensor:  # type: ignore[override]
+        ctx.backwards = (3 - pad, gain)  # type: ignore[attr-defined]
+        return F.conv2d(x, _binomial(x.shape[1], x.device, x.dtype, gain), padding=pad, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, slope: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _Blur.apply(slope, *ctx.backwards), None, None  # type: ignore[attr-defined]
 
 
 def upsample_repeating(x: Tensor) -> Tensor:
