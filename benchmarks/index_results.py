@@ -37,7 +37,9 @@ def _line(path: Path, result: dict[str, Any]) -> str:
     name = path.relative_to(RESULTS)
     what = next((str(result[key]) for key in ("what", "question", "asked") if isinstance(result.get(key), str)), "")
     machine = result["machine"]
-    return f"| [{name}]({name}) | {what} | `{result['command']}` | {machine['cpu']}, {machine['cores']} cores |\n"
+    on = machine.get("gpu") or f"{machine['cpu']}, {machine['cores']} cores"
+    more = "" if result.get("finished", True) else "; not all rows yet"
+    return f"| [{name}]({name}) | {what}{more} | `{result['command']}` | {on} |\n"
 
 
 def _title(path: Path) -> str:
