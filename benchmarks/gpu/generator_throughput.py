@@ -15,7 +15,7 @@ networks, losses, augmentation and compiled kernels, in its mixed precision, the
 at square sizes, which are all that it makes. Without it that column says "not run". Each program's memory is its peak
 while the other one is not there.
 
-Takes some 6 minutes, the batch of 32 first; cut off, it goes on after the last finished row. Without a GPU:
+Takes some 10 minutes, the batch of 32 first; cut off, it goes on after the last finished row. Without a GPU:
 `--device cpu --tiny`.
 """
 
@@ -92,7 +92,6 @@ class Official:
         from training import loss, networks_stylegan2, networks_stylegan3  # type: ignore[import-not-found]
         from training.augment import AugmentPipe  # type: ignore[import-not-found]
 
-        import_what_is_compiled()
         conv2d_gradfix.enabled = grid_sample_gradfix.enabled = True  # as its training loop does
 
         self.options, self.device = options, device
@@ -239,10 +238,8 @@ def attempt(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"failed": "out of memory"}
 
 
-def measure_ours(
-    result: Result, options: GanOptions, batches: tuple[int, ...], repeats: int, profile: bool = False
-) -> None:
-    """Add the rows of our network at one size that are still missing, with the sampler's rate if `profile`."""
+def measure_ours(result: Result, options: GanOptions, batches: tuple[int, ...], repeats: int, profile: bool) -> None:
+    """Add the rows of our network at one size that are still missing, with what one batch tells of all if `profile`."""
     device = choose_device(options.device)
     one = {"by": "ours", "cfg": options.cfg, "size": f"{options.height}x{options.width}"}
     missing = [batch for batch in batches if not result.has(**one, batch=batch)]
@@ -314,12 +311,14 @@ def main(arguments: list[str] | None = None) -> None:
         "python benchmarks/gpu/generator_throughput.py" + " --peer DIR" * (given.peer is not None),
         {"device": device.type, "sizes": sizes, "batches": batches, "ada_p": ADA_P, "peer": given.peer is not None},
     )
-    for some in (batches[:1], batches[1:]):  # the official figures' batch first, at all sizes
+    if given.peer is not None:
+        import_what_is_compiled()
+    for some, profile in ((batches[:1], True), (batches[1:], False)):  # the official figures' batch first, at all sizes
         for (height, width), cfg in itertools.product(sizes, CFGS):
             preset = {**GAN_PRESETS[cfg], **(TINY if given.tiny else {}), "blur_sigma": 0.0, "precision": "bf16"}
             more: dict[str, Any] = {"height": height, "width": width, "batch": some[0], "device": given.device}
             options = GanOptions(**{**preset, **more}, aug="fixed", ada_p=ADA_P)
-            measure_ours(result, options, some, repeats, profile=some[0] == batches[0])
+            measure_ours(result, options, some, repeats, profile)
             if given.peer is not None:
                 measure_official(result, options, some, repeats, given.peer)
     official = "beside ours, at square sizes" if given.peer is not None else "not run: it takes --peer DIR"
